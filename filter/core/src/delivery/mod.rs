@@ -1,0 +1,3 @@
+//! Delivery of events: the ring that is the queue of record, batches, retries.
+
+pub mod spec;

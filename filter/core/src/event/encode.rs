@@ -1,0 +1,1 @@
+//! Events and heartbeats as CloudEvents 1.0 JSON objects.

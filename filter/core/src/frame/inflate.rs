@@ -1,0 +1,1 @@
+//! gzip and deflate with an output cap.

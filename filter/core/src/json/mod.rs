@@ -1,0 +1,4 @@
+//! JSON without trees: a push scanner that picks values out of a passing body, and a writer for flat objects.
+
+pub mod scan;
+pub mod write;

@@ -1,0 +1,172 @@
+//! A push scanner: bytes in, in pieces of any size; picked values out.
+//!
+//! A [`Shape`] is a static tree of the paths that somebody wants to see. Whatever stands elsewhere in the document is skipped
+//! without being stored, so that the word `usage` inside a prompt means nothing and a megabyte of base64 costs no memory.
+
+/// What a picked value means. One vocabulary for all dialects: a dialect is mostly a table from its paths to these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Field {
+    // ---- request ----
+    /// Model name that the client asked for.
+    RequestModel,
+    /// `stream`.
+    Stream,
+    /// The `stream_options` value as a whole.
+    StreamOptions,
+    /// `stream_options.include_usage`.
+    IncludeUsage,
+    /// Any spelling of the cap on output tokens.
+    MaxOutputTokens,
+    /// `n`, `best_of`, `candidateCount`.
+    Choices,
+    /// Service tier as asked for.
+    RequestTier,
+    /// One message, item or part: counted for the template allowance.
+    Message,
+    /// Text that the model reads: counted for the input estimate.
+    InputText,
+    /// The `type` of a content part.
+    PartType,
+    // ---- reply ----
+    /// `id` of the reply.
+    ResponseId,
+    /// Model that answered.
+    ResponseModel,
+    /// Service tier that served.
+    ServiceTier,
+    /// `finish_reason`, `stop_reason`.
+    FinishReason,
+    /// The record's own kind: `type` in Anthropic events, `object` in `OpenAI` chunks.
+    RecordType,
+    /// Text, reasoning or tool arguments that the model wrote: counted for the output estimate and for time to first token.
+    OutputText,
+    /// The `choices` array as a whole.
+    ChoicesArray,
+    /// The usage value as a whole.
+    Usage,
+    /// An error value as a whole.
+    Error,
+    /// A machine-readable kind of error.
+    ErrorType,
+    // ---- counters, as on the wire (inclusion conventions are the dialect's business) ----
+    /// Headline input counter.
+    Input,
+    /// Headline output counter.
+    Output,
+    /// The provider's own total.
+    Total,
+    /// Input read from a cache.
+    CacheRead,
+    /// Input written to a cache.
+    CacheWrite,
+    /// … with a life of five minutes.
+    CacheWrite5m,
+    /// … with a life of one hour.
+    CacheWrite1h,
+    /// Audio in the input.
+    InputAudio,
+    /// Images in the input.
+    InputImage,
+    /// Text in the output.
+    OutputTextTokens,
+    /// Hidden or visible reasoning in the output.
+    Reasoning,
+    /// Audio in the output.
+    OutputAudio,
+    /// Images in the output.
+    OutputImage,
+    /// Web searches that the provider ran.
+    WebSearches,
+    /// The provider's own statement of cost, as written.
+    ReportedCost,
+}
+
+/// A node of the tree of wanted paths.
+#[derive(Debug)]
+pub struct Shape {
+    /// What the value here means, if it is wanted itself.
+    pub field: Option<Field>,
+    /// Wanted members, if the value is an object.
+    pub members: &'static [(&'static str, &'static Shape)],
+    /// Wanted elements, if the value is an array.
+    pub items: Option<&'static Shape>,
+}
+
+impl Shape {
+    /// A value that is wanted itself.
+    #[must_use]
+    pub const fn value(field: Field) -> Self {
+        Self { field: Some(field), members: &[], items: None }
+    }
+
+    /// An object with wanted members.
+    #[must_use]
+    pub const fn object(members: &'static [(&'static str, &'static Self)]) -> Self {
+        Self { field: None, members, items: None }
+    }
+
+    /// An array with wanted elements.
+    #[must_use]
+    pub const fn array(items: &'static Self) -> Self {
+        Self { field: None, members: &[], items: Some(items) }
+    }
+
+    /// The same node, itself wanted too.
+    #[must_use]
+    pub const fn and(self, field: Field) -> Self {
+        Self { field: Some(field), members: self.members, items: self.items }
+    }
+
+    /// The same node, whose value may also be an array (`content` is a string or a list of parts).
+    #[must_use]
+    pub const fn or_array(self, items: &'static Self) -> Self {
+        Self { field: self.field, members: self.members, items: Some(items) }
+    }
+}
+
+/// A picked value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as written; at most [`MAX_NUMBER`] bytes, longer ones are cut and can no longer be read exactly.
+    Number(&'a [u8]),
+    /// A string.
+    Text {
+        /// The first [`MAX_TEXT`] bytes, unescaped. Not necessarily UTF-8.
+        head: &'a [u8],
+        /// Length of the whole string in unescaped bytes.
+        bytes: u64,
+        /// How many of those are not ASCII.
+        non_ascii: u64,
+    },
+    /// An object begins.
+    ObjectStart,
+    /// An object ended, with so many members.
+    ObjectEnd(u64),
+    /// An array begins.
+    ArrayStart,
+    /// An array ended, with so many elements.
+    ArrayEnd(u64),
+}
+
+/// A picked value and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// What it means.
+    pub field: Field,
+    /// The value.
+    pub value: Value<'a>,
+    /// Offset of its first byte in the document.
+    pub start: u64,
+    /// Offset past its last byte (for a start of object or array: past the bracket).
+    pub end: u64,
+}
+
+/// Longest string head that is kept, in bytes: longer than any model name, id or tier.
+pub const MAX_TEXT: usize = 256;
+/// Longest number that is kept, in bytes: longer than any exact counter or price.
+pub const MAX_NUMBER: usize = 48;

@@ -1,0 +1,1 @@
+//! A writer for the flat JSON objects of events.

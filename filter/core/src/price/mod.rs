@@ -1,0 +1,96 @@
+//! What usage costs: exact decimals, integer arithmetic.
+
+use std::borrow::Cow;
+
+/// An amount of money in units of 1e-12 USD.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PicoUsd(pub u128);
+
+/// Whether a cost is known. The names are the event's `cost_status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CostStatus {
+    /// Every part was priced.
+    Priced,
+    /// Some part was not.
+    Partial,
+    /// No price is known, or no usage.
+    #[default]
+    Unpriced,
+    /// The operation costs nothing.
+    Free,
+}
+
+impl CostStatus {
+    /// The word in events.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Priced => "priced",
+            Self::Partial => "partial",
+            Self::Unpriced => "unpriced",
+            Self::Free => "free",
+        }
+    }
+}
+
+/// What one exchange cost. Parts are present when priced; the total is their sum.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Sum of the parts.
+    pub total: Option<PicoUsd>,
+    /// Uncached input.
+    pub input: Option<PicoUsd>,
+    /// Output.
+    pub output: Option<PicoUsd>,
+    /// Cache reads.
+    pub cache_read: Option<PicoUsd>,
+    /// Cache writes.
+    pub cache_write: Option<PicoUsd>,
+    /// Everything else: searches, requests.
+    pub other: Option<PicoUsd>,
+    /// How surely.
+    pub status: CostStatus,
+    /// `table`, `override` or `provider`.
+    pub source: Option<&'static str>,
+    /// The provider's own statement, a plain decimal.
+    pub reported: Option<String>,
+    /// The model whose price was taken.
+    pub priced_model: Option<Cow<'static, str>>,
+    /// Which table, and its date.
+    pub price_version: Option<Cow<'static, str>>,
+}
+
+/// An operator's own price: exact decimals in USD per million tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceOverride {
+    /// Provider id.
+    pub provider: String,
+    /// Glob over the model name.
+    pub model: String,
+    /// Input, in units of 1e-24 USD per token.
+    pub input: Option<i128>,
+    /// Output.
+    pub output: Option<i128>,
+    /// Cache reads; input's price where absent.
+    pub cache_read: Option<i128>,
+    /// Cache writes; input's price where absent.
+    pub cache_write: Option<i128>,
+}
+
+/// A factor on all table prices of one provider, exact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discount {
+    /// Provider id.
+    pub provider: String,
+    /// The factor in units of 1e-6, 0 to 1,000,000.
+    pub factor_millionths: u32,
+}
+
+/// What the operator says about prices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adjustments {
+    /// The first match wins over the table.
+    pub overrides: Vec<PriceOverride>,
+    /// Factors on table prices.
+    pub discounts: Vec<Discount>,
+}

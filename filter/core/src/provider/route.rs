@@ -1,0 +1,1 @@
+//! Which row a request belongs to.

@@ -1,0 +1,1 @@
+//! What a request says before it is answered.

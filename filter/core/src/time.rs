@@ -1,0 +1,142 @@
+//! Points in time as plain numbers. The core never reads a clock: every function that needs the time takes it as an argument.
+
+/// Nanoseconds since the Unix epoch, UTC.
+///
+/// A `u64` reaches the year 2554. Arithmetic saturates: a clock that jumps can never make a number wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The instant that is `millis` milliseconds after the epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// The instant that is `secs` seconds after the epoch.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Whole milliseconds since the epoch, rounded down.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    #[must_use]
+    pub const fn secs(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// This instant plus `millis` milliseconds.
+    #[must_use]
+    pub const fn plus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis.saturating_mul(1_000_000)))
+    }
+
+    /// Milliseconds from `earlier` to this instant, rounded down; 0 if the clock went backwards.
+    #[must_use]
+    pub const fn millis_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0) / 1_000_000
+    }
+}
+
+/// A civil date and time of day in UTC, as [`Timestamp::civil`] computes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// Year of the Gregorian calendar.
+    pub year: u64,
+    /// Month, 1 to 12.
+    pub month: u64,
+    /// Day of the month, 1 to 31.
+    pub day: u64,
+    /// Hour, 0 to 23.
+    pub hour: u64,
+    /// Minute, 0 to 59.
+    pub minute: u64,
+    /// Second, 0 to 59.
+    pub second: u64,
+    /// Millisecond, 0 to 999.
+    pub millis: u64,
+}
+
+/// Days from the epoch to the first day of a month (`month` 1 to 13: 13 is January of the next year).
+///
+/// Counts years from March, so that the leap day is the last day of a counted year.
+#[must_use]
+pub const fn days_to_month(year: u64, month: u64) -> u64 {
+    let (year, month) = if month > 12 { (year + 1, month - 12) } else { (year, month) };
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5;
+    // 719,468 days lie between 0000-03-01 and 1970-01-01.
+    days.saturating_sub(719_468)
+}
+
+impl Timestamp {
+    /// The civil date and time of this instant.
+    #[must_use]
+    pub const fn civil(self) -> Civil {
+        let millis = self.millis();
+        let days = millis / 86_400_000;
+        let rest = millis % 86_400_000;
+        let z = days + 719_468;
+        let era = z / 146_097;
+        let doe = z % 146_097;
+        let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+        let mp = (5 * doy + 2) / 153;
+        let month = if mp < 10 { mp + 3 } else { mp - 9 };
+        let year = yoe + era * 400 + if month <= 2 { 1 } else { 0 };
+        Civil {
+            year,
+            month,
+            day: doy - (153 * mp + 2) / 5 + 1,
+            hour: rest / 3_600_000,
+            minute: rest / 60_000 % 60,
+            second: rest / 1_000 % 60,
+            millis: rest % 1_000,
+        }
+    }
+
+    /// RFC 3339 in UTC with milliseconds, such as `2026-11-24T09:30:00.125Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let c = self.civil();
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            c.year, c.month, c.day, c.hour, c.minute, c.second, c.millis
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ok_known_instants() {
+        assert_eq!(Timestamp(0).rfc3339(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(1_709_164_800_123).rfc3339(), "2024-02-29T00:00:00.123Z");
+        assert_eq!(Timestamp::from_secs(4_102_444_799).rfc3339(), "2099-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn ok_month_starts_match_the_civil_date() {
+        for year in 1970..2400 {
+            for month in 1..=12 {
+                let start = Timestamp::from_secs(days_to_month(year, month) * 86_400);
+                let c = start.civil();
+                assert_eq!((c.year, c.month, c.day, c.hour), (year, month, 1, 0));
+            }
+            assert_eq!(days_to_month(year, 13), days_to_month(year + 1, 1));
+        }
+    }
+
+    #[test]
+    fn ok_clock_going_backwards_is_no_time() {
+        assert_eq!(Timestamp(5).millis_since(Timestamp(9_000_000)), 0);
+    }
+}
