@@ -1,4 +1,10 @@
-//! What an exchange is tagged with.
+//! What an exchange is tagged with: metric series, filter state, response headers.
+
+use std::rc::Rc;
+
+use hashbrown::HashSet;
+
+use crate::metric::Series;
 
 /// Which response headers are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,4 +26,61 @@ pub struct Tags {
     pub metric_tenant: bool,
     /// Most distinct series of tenant and model.
     pub max_series: usize,
+}
+
+/// The series that exist. Envoy never frees a metric, so past the bound new tenants and models share `other`.
+#[derive(Debug)]
+pub struct SeriesTable {
+    tags: Tags,
+    seen: HashSet<Series>,
+}
+
+const OTHER: &str = "other";
+
+impl SeriesTable {
+    /// An empty table under these bounds.
+    #[must_use]
+    pub fn new(tags: &Tags) -> Self {
+        Self { tags: *tags, seen: HashSet::new() }
+    }
+
+    /// The series of an exchange. `model` is one that the price table or the configuration knows, else `None`.
+    pub fn series(&mut self, provider: &str, model: Option<&str>, tenant: &str) -> Series {
+        let series = Series {
+            provider: Rc::from(provider),
+            model: Rc::from(model.unwrap_or(OTHER)),
+            tenant: Rc::from(if self.tags.metric_tenant { tenant } else { "" }),
+        };
+        if let Some(known) = self.seen.get(&series) {
+            return known.clone();
+        }
+        if self.seen.len() < self.tags.max_series {
+            self.seen.insert(series.clone());
+            return series;
+        }
+        Series {
+            provider: series.provider,
+            model: Rc::from(OTHER),
+            tenant: Rc::from(if self.tags.metric_tenant { OTHER } else { "" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(max_series: usize) -> SeriesTable {
+        SeriesTable::new(&Tags { response_headers: ResponseHeaders::Off, metric_tenant: true, max_series })
+    }
+
+    #[test]
+    fn ok_past_the_bound_tenants_share_other() {
+        let mut table = table(2);
+        assert_eq!(&*table.series("openai", Some("gpt-4o"), "a").tenant, "a");
+        assert_eq!(&*table.series("openai", Some("gpt-4o"), "b").tenant, "b");
+        let third = table.series("openai", Some("gpt-4o"), "c");
+        assert_eq!((&*third.provider, &*third.model, &*third.tenant), ("openai", "other", "other"));
+        assert_eq!(&*table.series("openai", Some("gpt-4o"), "a").tenant, "a", "known series stay");
+    }
 }

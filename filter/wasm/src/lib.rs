@@ -1,1 +1,17 @@
-//! The proxy-wasm adapter.
+//! The proxy-wasm adapter of meterr: Envoy's callbacks in, hostcalls out, nothing decided here.
+//!
+//! - [`abi`]: hostcalls that return statuses
+//! - [`filter`]: the contexts of one VM, and what each callback hands to the core
+//! - [`drive`]: carries out what the core asks for
+//! - [`store`], [`metrics`]: shared data and metric ids
+//!
+//! Only the callbacks that are needed are exported: one that is not exported costs nothing.
+
+#![deny(unsafe_code)]
+
+mod abi;
+mod drive;
+mod exports;
+mod filter;
+mod metrics;
+mod store;

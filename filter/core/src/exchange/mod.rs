@@ -1,1 +1,186 @@
-//! One request and its response.
+//! One request and its response: the sequence of an exchange, and nothing of the formats in it.
+//!
+//! Callbacks come in Envoy's order; any of them may be missing. Whatever happens, an exchange of a known operation settles
+//! exactly once: at the end of the response, in its trailers or in [`Exchange::on_done`], whichever comes first.
+
+use crate::{
+    effect::{Effect, Verdict},
+    head::Headers,
+    host::Host,
+    metric::Metric,
+    provider::route::Route,
+    service::Service,
+};
+
+mod admit;
+mod open;
+mod respond;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+use open::{Hold, Open};
+
+/// One request and its response.
+#[derive(Debug, Default)]
+pub struct Exchange(State);
+
+#[derive(Debug, Default)]
+enum State {
+    /// No callback yet.
+    #[default]
+    New,
+    /// Not metered, or settled: bytes pass and nothing is read.
+    Passing,
+    /// Metered and not settled.
+    Open(Box<Open>),
+}
+
+/// How a stream ended, as the host tells it in the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// Envoy's `response.code_details`.
+    pub code_details: Option<String>,
+    /// Envoy's `response.flags`.
+    pub response_flags: Option<u64>,
+}
+
+/// How the response came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Its last byte or its trailers passed.
+    Whole,
+    /// The stream went away before.
+    Cut(StreamEnd),
+}
+
+impl Exchange {
+    /// The request's headers. `end` says that no body follows.
+    pub fn on_request_headers(
+        &mut self,
+        headers: &Headers<'_>,
+        end: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Verdict {
+        for (name, _) in headers.iter() {
+            // What a client says under our own names would be taken for ours, here or upstream.
+            if name.starts_with(b"x-meterr-") {
+                host.effect(Effect::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned()));
+            }
+        }
+        let setup = service.setup();
+        let method = headers.get(":method").unwrap_or_default();
+        let authority = headers.get(":authority").unwrap_or_default();
+        let path = headers.get(":path").unwrap_or_default();
+        let signed = headers.get("authorization").is_some_and(|value| value.starts_with(b"AWS4-"));
+        self.0 = State::Passing;
+        let target = match setup.providers.route(method, authority, path, signed) {
+            Route::Target(target) => target,
+            Route::Pass => {
+                host.count(Metric::Unmetered("unknown_host"));
+                return Verdict::Continue;
+            }
+            Route::NotFound(message) => {
+                host.count(Metric::Unmetered("not_found"));
+                return Verdict::Reply(admit::not_found(&message));
+            }
+        };
+        open::rewrite(&target, &setup.config.identity, host);
+        if target.dialect.is_none() {
+            host.count(Metric::Unmetered("other_path"));
+            return Verdict::Continue;
+        }
+        let Some(open) = Open::new(target, headers, signed, service, host) else { return Verdict::Continue };
+        self.0 = State::Open(Box::new(open));
+        self.open(|open| open.on_request_headers(headers, end, service, host))
+    }
+
+    /// A piece of the request's body. While the request is held, each piece is given once.
+    pub fn on_request_body(&mut self, body: &[u8], end: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        self.open(|open| open.on_request_body(body, end, service, host))
+    }
+
+    /// The request's trailers: its body is complete.
+    pub fn on_request_trailers(&mut self, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        self.open(|open| open.on_request_body(&[], true, service, host))
+    }
+
+    /// A held request whose body does not come is decided with what is known.
+    pub fn on_body_overdue(&mut self, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        host.count(Metric::Errors("body_overdue"));
+        self.open(|open| open.on_body_overdue(service, host))
+    }
+
+    /// The response's headers, be they the provider's, Envoy's own or those of our reply.
+    pub fn on_response_headers(
+        &mut self,
+        headers: &Headers<'_>,
+        end: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Verdict {
+        let verdict = self.open(|open| open.on_response_headers(headers, end, host));
+        if end {
+            self.settle(&Ended::Whole, service, host);
+        }
+        verdict
+    }
+
+    /// A piece of the response's body.
+    pub fn on_response_body(&mut self, body: &[u8], end: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        let verdict = self.open(|open| open.on_response_body(body, end, host));
+        if end {
+            self.settle(&Ended::Whole, service, host);
+        }
+        verdict
+    }
+
+    /// The response's trailers: its body is complete.
+    pub fn on_response_trailers(&mut self, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        self.settle(&Ended::Whole, service, host);
+        Verdict::Continue
+    }
+
+    /// The stream is over, however it ended.
+    pub fn on_done(&mut self, end: &StreamEnd, service: &mut Service, host: &mut Host<'_>) {
+        self.settle(&Ended::Cut(end.clone()), service, host);
+    }
+
+    /// Whether [`Exchange::on_request_body`] has a use for the bytes.
+    #[must_use]
+    pub fn wants_request_body(&self) -> bool {
+        matches!(&self.0, State::Open(open) if open.wants_request_body())
+    }
+
+    /// Whether [`Exchange::on_response_body`] has a use for the bytes.
+    #[must_use]
+    pub fn wants_response_body(&self) -> bool {
+        matches!(&self.0, State::Open(open) if open.wants_response_body())
+    }
+
+    /// Whether the request is held.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(&self.0, State::Open(open) if open.hold != Hold::No)
+    }
+
+    /// Whether this exchange still has to settle.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.0, State::Open(_))
+    }
+
+    fn open(&mut self, run: impl FnOnce(&mut Open) -> Verdict) -> Verdict {
+        match &mut self.0 {
+            State::Open(open) => run(open),
+            State::New | State::Passing => Verdict::Continue,
+        }
+    }
+
+    fn settle(&mut self, ended: &Ended, service: &mut Service, host: &mut Host<'_>) {
+        if let State::Open(open) = core::mem::replace(&mut self.0, State::Passing) {
+            open.settle(ended, service, host);
+        }
+    }
+}

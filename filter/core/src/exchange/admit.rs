@@ -1,0 +1,213 @@
+//! The request's side: what is held, what is refused, what is changed.
+
+use crate::{
+    effect::{Effect, LocalReply, Verdict},
+    frame::inflate::Encoding,
+    head::Headers,
+    host::Host,
+    limit::{Admission, Demand, Subject, reply},
+    metric::Metric,
+    provider::ErrorShape,
+    service::Service,
+};
+
+use super::open::{Hold, Open};
+
+/// A 404 for a request that belongs to no provider. Nobody's dialect is known, so it has the most common shape.
+pub(super) fn not_found(message: &str) -> LocalReply {
+    let body = reply::error_body(ErrorShape::OpenAi, 404, "invalid_request_error", "provider_not_found", message, "");
+    LocalReply { status: 404, headers: reply::json_headers(), body, details: "meterr_provider_not_found" }
+}
+
+impl Open {
+    pub(super) fn on_request_headers(
+        &mut self,
+        headers: &Headers<'_>,
+        end: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Verdict {
+        if self.setup.config.identity.reject_missing && self.caller.tenant.is_none() {
+            self.refused = Some("identity_missing");
+            let message = "This request names no tenant that meterr is configured to accept.";
+            return self.answer(reply::unauthorized(self.shape, message, self.id_text().as_str()));
+        }
+        if end {
+            self.scan = None;
+            return self.decide(false, service, host);
+        }
+        let upgrade = headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT");
+        let small = self.announced_bytes.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
+        let may_hold = small && !upgrade;
+        let limits_want_body = self.setup.limits.needs_body(&self.subject());
+        let header_hold = self.setup.config.header_hold;
+        let inject = self.may_inject && may_hold && !self.is_encoded(headers);
+        self.may_inject = inject;
+        if header_hold && may_hold && (inject || limits_want_body) {
+            self.hold = Hold::Headers;
+        } else if inject {
+            // The headers go on before the body is known: whatever the body becomes, they must be right for it.
+            host.effect(Effect::RemoveRequestHeader("content-length".to_owned()));
+            self.hold = Hold::Body;
+        }
+        if !self.signed {
+            self.readable_encoding(headers, self.hold == Hold::Body, host);
+        }
+        if self.hold == Hold::Headers {
+            return Verdict::Pause;
+        }
+        self.decide(false, service, host)
+    }
+
+    pub(super) fn on_request_body(
+        &mut self,
+        body: &[u8],
+        end: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Verdict {
+        if let Some(scan) = &mut self.scan {
+            scan.push(body);
+            if end {
+                self.facts = scan.finish();
+            }
+        }
+        if !end {
+            return if self.hold == Hold::No { Verdict::Continue } else { Verdict::Pause };
+        }
+        let hold = core::mem::replace(&mut self.hold, Hold::No);
+        if hold != Hold::No && self.may_inject {
+            self.inject(hold, host);
+        }
+        self.scan = None;
+        match hold {
+            Hold::Headers => self.decide(true, service, host),
+            Hold::Body | Hold::No => {
+                self.released = Some(host.now);
+                Verdict::Continue
+            }
+        }
+    }
+
+    pub(super) fn on_body_overdue(&mut self, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        match core::mem::replace(&mut self.hold, Hold::No) {
+            Hold::Headers => {
+                self.may_inject = false;
+                self.decide(false, service, host)
+            }
+            // The body is in Envoy's buffer and its headers are gone: only its rest can end this hold.
+            hold @ (Hold::Body | Hold::No) => {
+                self.hold = hold;
+                Verdict::Pause
+            }
+        }
+    }
+
+    pub(super) const fn wants_request_body(&self) -> bool {
+        self.scan.is_some() && self.refused.is_none()
+    }
+
+    pub(super) fn id_text(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            tenant: self.tenant(),
+            key: self.caller.key_id.as_deref(),
+            provider: &self.provider,
+            model: self.facts.model.as_deref(),
+        }
+    }
+
+    /// Asks the limits. `whole` says that the body was seen.
+    fn decide(&mut self, whole: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        if self.decided {
+            return Verdict::Continue;
+        }
+        self.decided = true;
+        let demand = self.demand(whole);
+        let setup = service.setup();
+        let admission = setup.limits.admit(&self.subject(), &demand, host.store, host.now);
+        match admission {
+            Admission::Admitted { reservation, unbounded } => {
+                self.limits = reservation.states().to_vec();
+                self.unbounded = unbounded;
+                self.reservation = Some(reservation);
+                self.count_decisions(host);
+                self.released = Some(host.now);
+                if let Some(model) = &self.facts.model {
+                    let model = model.clone().into_bytes();
+                    // Only headers that are still held can be changed.
+                    if whole {
+                        host.effect(Effect::SetRequestHeader("x-meterr-model".to_owned(), model));
+                    }
+                }
+                Verdict::Continue
+            }
+            Admission::Refused(refusal) => {
+                self.limits.clone_from(&refusal.states);
+                self.refused = Some(refusal.kind.code());
+                self.count_decisions(host);
+                self.answer(reply::reply(&refusal, self.shape, &self.id_text(), host.now))
+            }
+        }
+    }
+
+    fn count_decisions(&self, host: &mut Host<'_>) {
+        for state in &self.limits {
+            host.count(Metric::LimitDecisions(state.id.clone(), state.decision));
+        }
+    }
+
+    fn answer(&mut self, mut reply: LocalReply) -> Verdict {
+        self.hold = Hold::No;
+        self.scan = None;
+        reply.headers.push(("x-meterr-id".to_owned(), self.id_text()));
+        Verdict::Reply(reply)
+    }
+
+    fn demand(&self, whole: bool) -> Demand {
+        if whole {
+            return Demand {
+                input_estimate: self.facts.input_estimate(),
+                output_cap: self.facts.output_bound(),
+                input_bound: self.facts.input_bound(),
+            };
+        }
+        // Only the headers are known: the announced bytes say how much text there can be.
+        let bytes = self.announced_bytes.unwrap_or(0);
+        Demand { input_estimate: crate::usage::estimate::tokens(bytes, 0), output_cap: None, input_bound: None }
+    }
+
+    /// Asks for the usage chunk where the client's own body does not.
+    fn inject(&mut self, hold: Hold, host: &mut Host<'_>) {
+        let Some(splice) = self.facts.include_usage_splice() else { return };
+        if hold == Hold::Headers {
+            let bytes = self.facts.body_bytes.saturating_sub((splice.end - splice.start) as u64) + splice.with.len() as u64;
+            host.effect(Effect::SetRequestHeader("content-length".to_owned(), bytes.to_string().into_bytes()));
+            host.effect(Effect::SetRequestHeader("accept-encoding".to_owned(), b"identity".to_vec()));
+        }
+        host.effect(Effect::SpliceRequestBody(splice));
+        self.injected = true;
+    }
+
+    fn is_encoded(&self, headers: &Headers<'_>) -> bool {
+        headers.get("content-encoding").is_some_and(|value| Encoding::from_header(value) != Some(Encoding::Identity))
+    }
+
+    /// Cuts `accept-encoding` to what can be read here.
+    fn readable_encoding(&self, headers: &Headers<'_>, identity_only: bool, host: &mut Host<'_>) {
+        let Some(accepted) = headers.get("accept-encoding") else { return };
+        let gzip = accepted.split(|b| *b == b',').any(|token| {
+            let mut parts = token.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+            let name = parts.next().unwrap_or_default();
+            let refused = parts.any(|part| matches!(part, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000"));
+            (name.eq_ignore_ascii_case(b"gzip") || name == b"*") && !refused
+        });
+        let readable: &[u8] = if gzip && !identity_only { b"gzip" } else { b"identity" };
+        if accepted != readable {
+            host.effect(Effect::SetRequestHeader("accept-encoding".to_owned(), readable.to_vec()));
+        }
+    }
+}

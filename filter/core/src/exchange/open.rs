@@ -1,0 +1,156 @@
+//! What is known of an exchange while it is open.
+
+use std::{borrow::Cow, rc::Rc};
+
+use crate::{
+    dialect::Dialect,
+    effect::Effect,
+    frame::hide::UsageChunkHider,
+    head::Headers,
+    host::Host,
+    identity::{Caller, Identity},
+    limit::{LimitState, Reservation},
+    provider::{ErrorShape, route::Target},
+    request::{RequestFacts, RequestScan},
+    service::Service,
+    setup::Setup,
+    time::Timestamp,
+    usage::meter::Meter,
+};
+
+/// What of a request is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nothing.
+    No,
+    /// Headers and body: nothing has reached the upstream.
+    Headers,
+    /// The body only: the headers have gone on.
+    Body,
+}
+
+/// A metered exchange that has not settled.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) id: uuid::Uuid,
+    pub(super) setup: Rc<Setup>,
+    pub(super) started: Timestamp,
+    pub(super) caller: Caller,
+    pub(super) provider: Cow<'static, str>,
+    pub(super) shape: ErrorShape,
+    pub(super) dialect: &'static Dialect,
+    /// Whether the usage chunk may be asked for on the client's behalf.
+    pub(super) may_inject: bool,
+    /// The request's signature covers what we might change.
+    pub(super) signed: bool,
+    pub(super) hold: Hold,
+    /// Whether a held reply waits for its count; see [`super::respond`].
+    pub(super) hold_reply: bool,
+    pub(super) scan: Option<RequestScan>,
+    pub(super) facts: RequestFacts,
+    /// Bytes that the request's headers announce.
+    pub(super) announced_bytes: Option<u64>,
+    pub(super) decided: bool,
+    pub(super) injected: bool,
+    pub(super) unbounded: bool,
+    pub(super) usage_chunk_visible: bool,
+    pub(super) reservation: Option<Reservation>,
+    /// Why we refused, if we did.
+    pub(super) refused: Option<&'static str>,
+    pub(super) limits: Vec<LimitState>,
+    /// When the last byte of the request went on.
+    pub(super) released: Option<Timestamp>,
+    pub(super) answered: Option<Timestamp>,
+    pub(super) status: Option<u32>,
+    pub(super) meter: Option<Meter>,
+    pub(super) hider: Option<UsageChunkHider>,
+    pub(super) request_id: Option<String>,
+    pub(super) trace: Option<(String, String)>,
+}
+
+impl Open {
+    pub(super) fn new(
+        target: Target,
+        headers: &Headers<'_>,
+        signed: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Option<Self> {
+        let dialect = target.dialect?;
+        let setup = service.setup();
+        let key = service.credential_key(host);
+        let path = headers.get(":path").unwrap_or_default();
+        let number = |name| headers.text(name)?.trim().parse::<u64>().ok();
+        Some(Self {
+            id: service.random().uuid_v7(host.now),
+            started: host.now,
+            caller: setup.config.identity.resolve(headers, path, &key),
+            shape: dialect.errors,
+            may_inject: target.inject_include_usage && dialect.can_inject && !signed,
+            provider: target.provider,
+            dialect,
+            signed,
+            hold: Hold::No,
+            hold_reply: false,
+            scan: Some(RequestScan::new(dialect, headers.get("content-encoding"))),
+            facts: RequestFacts::default(),
+            announced_bytes: number("content-length"),
+            decided: false,
+            injected: false,
+            unbounded: false,
+            usage_chunk_visible: false,
+            reservation: None,
+            refused: None,
+            limits: Vec::new(),
+            released: None,
+            answered: None,
+            status: None,
+            meter: None,
+            hider: None,
+            request_id: headers.text("x-request-id").map(bounded),
+            trace: headers.text("traceparent").and_then(trace_context),
+            setup,
+        })
+    }
+
+    pub(super) fn tenant(&self) -> &str {
+        self.caller.tenant.as_deref().unwrap_or("unknown")
+    }
+}
+
+/// Sends a request where its row says: headers for Envoy's routes, the stripped path, the row's authority. Identity headers are
+/// for us and go no further.
+pub(super) fn rewrite(target: &Target, identity: &Identity, host: &mut Host<'_>) {
+    for name in identity.stripped_headers() {
+        host.effect(Effect::RemoveRequestHeader(name.to_owned()));
+    }
+    let mut set = |name: &str, value: &[u8]| host.effect(Effect::SetRequestHeader(name.to_owned(), value.to_vec()));
+    if let Some(path) = &target.path {
+        set(":path", path);
+    }
+    if let Some(authority) = &target.authority {
+        set(":authority", authority.as_bytes());
+    }
+    // A detected host is known to Envoy's own routes, not to us: ours would send it to a provider's cluster.
+    if target.is_known {
+        set("x-meterr-provider", target.provider.as_bytes());
+        set("x-meterr-tls", if target.tls { b"true" } else { b"false" });
+    }
+}
+
+/// Longest request id that is kept; Envoy's own are UUIDs.
+const MAX_REQUEST_ID: usize = 128;
+
+fn bounded(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_REQUEST_ID).collect()
+}
+
+/// Trace and span id of a W3C `traceparent`: `version-trace-span-flags`, all lower-case hexadecimal.
+fn trace_context(text: &str) -> Option<(String, String)> {
+    let mut parts = text.trim().split('-');
+    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &str, len| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let zero = |part: &str| part.bytes().all(|b| b == b'0');
+    (hex(version, 2) && version != "ff" && hex(trace, 32) && hex(span, 16) && !zero(trace) && !zero(span))
+        .then(|| (trace.to_owned(), span.to_owned()))
+}

@@ -1,0 +1,74 @@
+//! The response's side: what is read, what is added, what is hidden.
+
+use crate::{
+    effect::{Effect, Verdict},
+    frame::hide::UsageChunkHider,
+    head::Headers,
+    host::Host,
+    tag::ResponseHeaders,
+    usage::meter::Meter,
+};
+
+use super::open::Open;
+
+impl Open {
+    pub(super) fn on_response_headers(&mut self, headers: &Headers<'_>, end: bool, host: &mut Host<'_>) -> Verdict {
+        self.status = headers.text(":status").and_then(|status| status.parse().ok());
+        if self.refused.is_some() {
+            return Verdict::Continue;
+        }
+        self.answered = Some(host.now);
+        host.effect(Effect::SetResponseHeader("x-meterr-id", self.id_text()));
+        let tags = self.setup.config.tags.response_headers;
+        if tags != ResponseHeaders::Off
+            && let Some((policy, limit)) = self.reservation.as_ref().and_then(|held| held.ratelimit_headers(host.now))
+        {
+            host.effect(Effect::SetResponseHeader("ratelimit-policy", policy));
+            host.effect(Effect::SetResponseHeader("ratelimit", limit));
+        }
+        let meter = Meter::new(
+            self.dialect,
+            self.status.unwrap_or(0),
+            headers.get("content-type").unwrap_or_default(),
+            headers.get("content-encoding"),
+        );
+        if self.injected && meter.is_stream() {
+            if meter.is_plain() {
+                host.effect(Effect::RemoveResponseHeader("content-length"));
+                self.hider = Some(UsageChunkHider::new());
+            } else {
+                self.usage_chunk_visible = true;
+            }
+        }
+        let length = headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+        let fits = length.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
+        self.hold_reply =
+            tags == ResponseHeaders::Usage && self.setup.config.header_hold && !meter.is_stream() && fits && !end;
+        self.meter = Some(meter);
+        if self.hold_reply { Verdict::Pause } else { Verdict::Continue }
+    }
+
+    pub(super) fn on_response_body(&mut self, body: &[u8], end: bool, host: &mut Host<'_>) -> Verdict {
+        if let Some(meter) = &mut self.meter {
+            meter.push(body, host.now);
+            if end {
+                meter.finish();
+            }
+        }
+        if let Some(hider) = &mut self.hider {
+            let mut out = Vec::new();
+            let mut changed = hider.push(body, &mut out);
+            if end {
+                changed |= hider.finish(&mut out);
+            }
+            if changed {
+                host.effect(Effect::ReplaceResponseChunk(out));
+            }
+        }
+        if self.hold_reply && !end { Verdict::Pause } else { Verdict::Continue }
+    }
+
+    pub(super) const fn wants_response_body(&self) -> bool {
+        self.meter.is_some() && self.refused.is_none()
+    }
+}

@@ -1,0 +1,175 @@
+//! What one root context does: hands out what exchanges share, delivers their events, keeps what failed for the next tick.
+
+use std::rc::Rc;
+
+use crate::{
+    config::{Config, Problems},
+    delivery::Exporter,
+    effect::{Effect, Level},
+    event::{self, UsageEvent},
+    host::Host,
+    identity::credential::CredentialKey,
+    limit::Unsettled,
+    metric::Metric,
+    random::Random,
+    setup::Setup,
+    store::StoreError,
+    tag::SeriesTable,
+};
+
+/// Shared-data key of the process's random credential key, used where the environment has none.
+const CREDENTIAL_KEY: &[u8] = b"meterr/credential-key";
+
+/// Milliseconds between ticks while nothing waits: leases, heartbeats and the watchdog need no more.
+const IDLE_TICK_MS: u32 = 1_000;
+
+/// Most settlements that are kept for the next tick when the store fails. Past it the oldest is given up and counted: the limit
+/// then forgets what that exchange used, its event does not.
+const MAX_UNSETTLED: usize = 4_096;
+
+/// One root context.
+#[derive(Debug)]
+pub struct Service {
+    setup: Rc<Setup>,
+    exporter: Exporter,
+    random: Random,
+    credential_key: Option<CredentialKey>,
+    environment_key: Option<CredentialKey>,
+    series: SeriesTable,
+    unsettled: Vec<Unsettled>,
+    tick_ms: u32,
+    source: String,
+}
+
+impl Service {
+    /// A service for this configuration text. A pure function of its arguments: nothing is claimed, stored or sent.
+    ///
+    /// # Errors
+    /// Every problem of the configuration, each with its path.
+    pub fn configure(
+        text: &[u8],
+        node: Option<&str>,
+        seed: u64,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let config = Config::parse(text, env)?;
+        let environment_key = env(&config.identity.credential_key_env)
+            .filter(|key| !key.is_empty())
+            .map(|key| CredentialKey::new(key.as_bytes()));
+        let source = format!("urn:meterr:{}", node.filter(|id| !id.is_empty()).unwrap_or("unknown"));
+        let mut random = Random::new(seed);
+        Ok(Self {
+            exporter: Exporter::new(config.sink.clone(), source.clone(), random.next()),
+            random,
+            credential_key: None,
+            environment_key,
+            series: SeriesTable::new(&config.tags),
+            unsettled: Vec::new(),
+            tick_ms: IDLE_TICK_MS,
+            source,
+            setup: Rc::new(Setup::new(config)),
+        })
+    }
+
+    /// Milliseconds between ticks while nothing waits.
+    #[must_use]
+    pub const fn idle_tick_ms(&self) -> u32 {
+        IDLE_TICK_MS
+    }
+
+    /// Delivers what waits, retries what failed.
+    pub fn on_tick(&mut self, host: &mut Host<'_>) {
+        for unsettled in core::mem::take(&mut self.unsettled) {
+            if let Some(again) = unsettled.retry(host.store, host.now) {
+                self.unsettled.push(again);
+            }
+        }
+        self.exporter.on_tick(host.store, host.now, host.effects);
+        self.set_tick(host);
+    }
+
+    /// The collector answered, or nobody did (`status` absent).
+    pub fn on_callout_response(&mut self, token: u64, status: Option<u32>, retry_after: Option<&str>, host: &mut Host<'_>) {
+        self.exporter.on_callout_response(token, status, retry_after, host.store, host.now, host.effects);
+        self.set_tick(host);
+    }
+
+    /// The host refused to start a callout.
+    pub fn on_callout_refused(&mut self, token: u64, host: &mut Host<'_>) {
+        self.exporter.on_callout_failed(token, host.store, host.now, host.effects);
+        self.set_tick(host);
+    }
+
+    /// The root context ends. What is unsent is written to the log, where `scripts/reconcile` finds it.
+    pub fn on_done(&mut self, host: &mut Host<'_>) {
+        for event in self.exporter.drain_for_shutdown(host.store, host.now) {
+            host.effect(Effect::Log(Level::Warn, format!("meterr unsent: {}", String::from_utf8_lossy(&event))));
+        }
+    }
+
+    pub(crate) fn setup(&self) -> Rc<Setup> {
+        Rc::clone(&self.setup)
+    }
+
+    pub(crate) const fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    pub(crate) const fn series(&mut self) -> &mut SeriesTable {
+        &mut self.series
+    }
+
+    /// The key of the credential hash: from the environment, else one random key per process, made by whoever comes first.
+    pub(crate) fn credential_key(&mut self, host: &mut Host<'_>) -> CredentialKey {
+        if let Some(key) = self.environment_key.as_ref().or(self.credential_key.as_ref()) {
+            return key.clone();
+        }
+        let key = self.process_key(host);
+        self.credential_key = Some(key.clone());
+        key
+    }
+
+    fn process_key(&mut self, host: &mut Host<'_>) -> CredentialKey {
+        let made: Vec<u8> = (0..4).flat_map(|_| self.random.next().to_le_bytes()).collect();
+        match host.store.create(CREDENTIAL_KEY, &made) {
+            Ok(()) => {
+                let name = &self.setup.config.identity.credential_key_env;
+                let text = format!("meterr: {name} is not set: key ids come from a random key and change when Envoy restarts");
+                host.effect(Effect::Log(Level::Warn, text));
+                CredentialKey::new(&made)
+            }
+            Err(StoreError::Conflict) => match host.store.read(CREDENTIAL_KEY) {
+                Ok(Some((key, _))) => CredentialKey::new(&key),
+                Ok(None) | Err(_) => CredentialKey::new(&made),
+            },
+            Err(StoreError::Host(_)) => CredentialKey::new(&made),
+        }
+    }
+
+    /// Takes an event over: from here on it is delivered, dead-lettered, dropped and counted, or queued. Gives back its bytes.
+    pub(crate) fn accept(&mut self, event: &UsageEvent, host: &mut Host<'_>) -> Vec<u8> {
+        let source = &self.source;
+        let mut encode = |writer, seq| event::encode::encode(event, source, writer, seq);
+        let accepted = self.exporter.accept(host.store, host.now, host.effects, &mut encode);
+        self.set_tick(host);
+        accepted
+    }
+
+    /// Keeps a settlement that the store did not take.
+    pub(crate) fn keep_unsettled(&mut self, unsettled: Unsettled, host: &mut Host<'_>) {
+        host.count(Metric::Errors("settle_deferred"));
+        if self.unsettled.len() >= MAX_UNSETTLED {
+            self.unsettled.remove(0);
+            host.count(Metric::Errors("settle_lost"));
+        }
+        self.unsettled.push(unsettled);
+    }
+
+    fn set_tick(&mut self, host: &mut Host<'_>) {
+        let wanted = self.exporter.next_tick_ms(host.now).min(IDLE_TICK_MS);
+        if wanted != self.tick_ms {
+            self.tick_ms = wanted;
+            host.effect(Effect::SetTick(wanted));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! A configuration made ready for traffic: what does not change while exchanges are open.
+
+use crate::{config::Config, limit::Limits, provider::route::Providers};
+
+/// Compiled once per configuration and shared by all its exchanges: each keeps the one that it started with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Config,
+    /// Where requests belong.
+    pub providers: Providers,
+    /// What they may consume.
+    pub limits: Limits,
+}
+
+impl Setup {
+    /// Makes a configuration ready.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { providers: Providers::new(&config), limits: Limits::compile(&config.limits), config }
+    }
+}

@@ -1,0 +1,37 @@
+//! Metric ids: a metric is defined once per VM, since defining allocates a new id each time.
+
+use hashbrown::HashMap;
+use meterr_core::metric::{Kind, Metric};
+
+use crate::abi::{self, Status};
+
+#[derive(Debug, Default)]
+pub(crate) struct Metrics(HashMap<Metric, u32>);
+
+impl Metrics {
+    pub(crate) fn measure(&mut self, metric: Metric, value: u64) -> Result<(), Status> {
+        let kind = metric.kind();
+        let id = match self.0.get(&metric) {
+            Some(id) => *id,
+            None => {
+                let id = abi::define_metric(kind_number(kind), &metric.stat_name())?;
+                self.0.insert(metric, id);
+                id
+            }
+        };
+        match kind {
+            // Envoy refuses an increment by nothing.
+            Kind::Counter if value == 0 => Ok(()),
+            Kind::Counter => abi::increment_metric(id, i64::try_from(value).unwrap_or(i64::MAX)),
+            Kind::Gauge | Kind::Histogram => abi::record_metric(id, value),
+        }
+    }
+}
+
+const fn kind_number(kind: Kind) -> u32 {
+    match kind {
+        Kind::Counter => 0,
+        Kind::Gauge => 1,
+        Kind::Histogram => 2,
+    }
+}
