@@ -136,12 +136,11 @@ impl Open {
                 self.reservation = Some(reservation);
                 self.count_decisions(host);
                 self.released = Some(host.now);
-                if let Some(model) = &self.facts.model {
-                    let model = model.clone().into_bytes();
-                    // Only headers that are still held can be changed.
-                    if whole {
-                        host.effect(Effect::SetRequestHeader("x-meterr-model".to_owned(), model));
-                    }
+                // Only headers that are still held can be changed, and only a name that cannot break out of one is put there.
+                if whole
+                    && let Some(model) = self.facts.model.as_ref().filter(|model| model.bytes().all(|b| b.is_ascii_graphic()))
+                {
+                    host.effect(Effect::SetRequestHeader("x-meterr-model".to_owned(), model.clone().into_bytes()));
                 }
                 Verdict::Continue
             }
