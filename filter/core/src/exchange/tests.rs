@@ -1,0 +1,301 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{effect::LocalReply, store::MemoryStore, time::Timestamp};
+
+/// One worker with one service, a store of its own and a clock that moves a millisecond with each callback.
+struct World {
+    service: Service,
+    store: MemoryStore,
+    now: Timestamp,
+    effects: Vec<Effect>,
+}
+
+const BASE: u64 = 1_790_000_000;
+const KEY: &str = "sk-planted-secret-0123456789";
+const PROMPT: &str = "planted prompt about a whale";
+
+impl World {
+    fn new(limits: &Value) -> Self {
+        let config = json!({
+            "header_hold": true,
+            "identity": { "tenant": [{ "from": "header", "name": "x-tenant" }, { "from": "constant", "value": "acme" }] },
+            "limits": limits,
+            "sink": { "cluster": "collector" },
+        });
+        let service = Service::configure(config.to_string().as_bytes(), Some("node-1"), 7, &|_| None).expect("valid");
+        Self { service, store: MemoryStore::default(), now: Timestamp::from_secs(BASE), effects: Vec::new() }
+    }
+
+    fn step<T>(&mut self, run: impl FnOnce(&mut Service, &mut Host<'_>) -> T) -> T {
+        self.now = self.now.plus_millis(1);
+        run(&mut self.service, &mut Host { store: &self.store, now: self.now, effects: &mut self.effects })
+    }
+
+    fn request(&mut self, exchange: &mut Exchange, more: &[(&str, &str)], body: &Value) -> Verdict {
+        let body = body.to_string();
+        let length = body.len().to_string();
+        let bearer = format!("Bearer {KEY}");
+        let mut headers = vec![
+            (":method", "POST"),
+            (":authority", "api.openai.com"),
+            (":path", "/v1/chat/completions"),
+            ("content-type", "application/json"),
+            ("authorization", &*bearer),
+            ("content-length", &*length),
+            ("accept-encoding", "gzip, deflate, br"),
+        ];
+        headers.extend_from_slice(more);
+        let headers = view(&headers);
+        match self.step(|service, host| exchange.on_request_headers(&headers, false, service, host)) {
+            Verdict::Reply(reply) => Verdict::Reply(reply),
+            Verdict::Continue | Verdict::Pause => {
+                self.step(|service, host| exchange.on_request_body(body.as_bytes(), true, service, host))
+            }
+        }
+    }
+
+    fn response(&mut self, exchange: &mut Exchange, headers: &[(&str, &str)]) {
+        let headers = view(headers);
+        let verdict = self.step(|service, host| exchange.on_response_headers(&headers, false, service, host));
+        assert_eq!(verdict, Verdict::Continue);
+    }
+
+    fn body(&mut self, exchange: &mut Exchange, body: &str, end: bool) {
+        let verdict = self.step(|service, host| exchange.on_response_body(body.as_bytes(), end, service, host));
+        assert_eq!(verdict, Verdict::Continue);
+    }
+
+    fn done(&mut self, exchange: &mut Exchange, details: &str) {
+        let end = StreamEnd { code_details: Some(details.to_owned()), response_flags: None };
+        self.step(|service, host| exchange.on_done(&end, service, host));
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let event = |effect: &Effect| match effect {
+            Effect::SetFilterState("meterr", bytes) => Some(serde_json::from_slice(bytes).expect("an event is JSON")),
+            _ => None,
+        };
+        self.effects.iter().filter_map(event).collect()
+    }
+
+    fn data(&self) -> Value {
+        let mut events = self.events();
+        assert_eq!(events.len(), 1, "one exchange, one event");
+        events.remove(0)["data"].take()
+    }
+}
+
+fn view<'a>(headers: &[(&'a str, &'a str)]) -> Headers<'a> {
+    Headers::new(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect())
+}
+
+fn chat(stream: bool) -> Value {
+    json!({ "model": "gpt-4o-mini", "stream": stream, "messages": [{ "role": "user", "content": PROMPT }] })
+}
+
+const REPLY: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,
+"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":34,
+"total_tokens":46,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":10}}}"#;
+const JSON: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/json")];
+const SSE: &[(&str, &str)] = &[(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
+const DELTA: &str = "data: {\"id\":\"c\",\"model\":\"gpt-4o-mini\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello world\"},\
+    \"finish_reason\":null}],\"usage\":null}\n\n";
+const LAST: &str = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n";
+const USAGE: &str = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":9,\"total_tokens\":16}}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+fn tpm(amount: u64, reserve: &str) -> Value {
+    json!([{ "id": "tpm", "per": ["tenant"], "unit": "tokens", "amount": amount, "reserve": reserve,
+             "window": { "kind": "fixed", "per": "minute" } }])
+}
+
+#[test]
+fn ok_a_reply_becomes_one_event() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    assert_eq!(world.request(&mut exchange, &[("x-request-id", "r-1")], &chat(false)), Verdict::Continue);
+    world.response(&mut exchange, JSON);
+    world.body(&mut exchange, REPLY, true);
+    world.done(&mut exchange, "via_upstream");
+    let data = world.data();
+    let expected = json!({
+        "tenant": "acme", "provider": "openai", "dialect": "openai.chat", "operation": "chat", "request_id": "r-1",
+        "request_model": "gpt-4o-mini", "response_model": "gpt-4o-mini-2024-07-18", "stream": false, "status": 200,
+        "outcome": "completed", "usage_status": "reported", "input_tokens": 12, "output_tokens": 34, "total_tokens": 46,
+        "cache_read_tokens": 4, "input_uncached_tokens": 8, "reasoning_tokens": 10, "finish_reason": "stop",
+        "billable": true, "seq": 1, "schema": 1,
+        // 8 × 0.15 + 4 × 0.075 + 34 × 0.60 USD per million
+        "cost_usd": "0.0000219", "cost_status": "priced",
+    });
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&data[name], value, "{name}");
+    }
+}
+
+#[test]
+fn ok_the_usage_chunk_is_asked_for_and_hidden() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    assert_eq!(world.request(&mut exchange, &[], &chat(true)), Verdict::Continue);
+    let splice = world.effects.iter().find_map(|effect| match effect {
+        Effect::SpliceRequestBody(splice) => Some(splice.clone()),
+        _ => None,
+    });
+    let sent: Value = serde_json::from_slice(&splice.expect("a splice").apply(chat(true).to_string().as_bytes())).expect("JSON");
+    assert_eq!(sent["stream_options"], json!({ "include_usage": true }));
+    let length = Effect::SetRequestHeader("content-length".to_owned(), sent.to_string().len().to_string().into_bytes());
+    assert!(world.effects.contains(&length), "{:?}", world.effects);
+    world.response(&mut exchange, SSE);
+    let whole = [DELTA, LAST, USAGE, DONE].concat();
+    world.body(&mut exchange, &whole, true);
+    assert!(world.effects.contains(&Effect::ReplaceResponseChunk([DELTA, LAST, DONE].concat().into_bytes())));
+    let data = world.data();
+    assert_eq!((&data["input_tokens"], &data["output_tokens"]), (&json!(7), &json!(9)));
+    assert_eq!(data["outcome"], "completed");
+}
+
+#[test]
+fn ok_an_aborted_stream_settles_with_an_estimate() {
+    let (mut world, mut exchange) = (World::new(&tpm(1_000, "worst_case")), Exchange::default());
+    let mut body = chat(true);
+    body["max_tokens"] = json!(100);
+    assert_eq!(world.request(&mut exchange, &[], &body), Verdict::Continue);
+    world.response(&mut exchange, SSE);
+    world.body(&mut exchange, DELTA, false);
+    world.done(&mut exchange, "downstream_remote_disconnect");
+    let data = world.data();
+    assert_eq!((&data["outcome"], &data["usage_status"]), (&json!("client_aborted"), &json!("estimated")));
+    assert!(data["output_tokens"].as_u64().expect("estimated") >= 2, "{data}");
+    let limit = &data["limits"][0];
+    assert!(limit["held"].as_u64() > limit["settled"].as_u64(), "the surplus of the hold is given back: {limit}");
+    assert_eq!(limit["remaining"], json!(1_000 - limit["settled"].as_i64().expect("settled")));
+}
+
+#[test]
+fn ok_a_client_that_leaves_after_the_last_record_has_completed() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    assert_eq!(world.request(&mut exchange, &[], &chat(true)), Verdict::Continue);
+    world.response(&mut exchange, SSE);
+    world.body(&mut exchange, &[DELTA, LAST, USAGE, DONE].concat(), false);
+    world.done(&mut exchange, "downstream_remote_disconnect");
+    assert_eq!(world.data()["outcome"], "completed");
+}
+
+#[test]
+fn ok_a_refusal_is_an_event_and_charges_nothing() {
+    let (mut world, mut exchange) = (World::new(&tpm(40, "expected")), Exchange::default());
+    assert_eq!(world.request(&mut exchange, &[], &chat(false)), Verdict::Continue, "clamped to the amount");
+    let mut second = Exchange::default();
+    let Verdict::Reply(LocalReply { status, headers, body, .. }) = world.request(&mut second, &[], &chat(false)) else {
+        panic!("the limit is full");
+    };
+    assert_eq!(status, 429);
+    assert!(headers.iter().any(|(name, _)| name == "retry-after"), "{headers:?}");
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    assert!(body["error"]["message"].as_str().is_some_and(|text| text.contains("tpm")), "{body}");
+    world.response(&mut second, &[(":status", "429"), ("content-type", "application/json")]);
+    world.done(&mut second, "meterr_limit");
+    let data = world.data();
+    assert_eq!((&data["outcome"], &data["billable"], &data["status"]), (&json!("rejected"), &json!(false), &json!(429)));
+    assert_eq!(data["usage_status"], "none");
+}
+
+#[test]
+fn ok_headers_of_ours_and_of_identity_go_no_further() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    let planted = [("x-meterr-provider", "evil"), ("x-tenant", "beta")];
+    assert_eq!(world.request(&mut exchange, &planted, &chat(false)), Verdict::Continue);
+    for name in ["x-meterr-provider", "x-tenant"] {
+        assert!(world.effects.contains(&Effect::RemoveRequestHeader(name.to_owned())), "{name}");
+    }
+    world.done(&mut exchange, "downstream_remote_disconnect");
+    assert_eq!(world.data()["tenant"], "beta");
+}
+
+#[test]
+fn ok_other_paths_make_no_event() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    let headers = view(&[(":method", "GET"), (":authority", "api.openai.com"), (":path", "/v1/models")]);
+    let verdict = world.step(|service, host| exchange.on_request_headers(&headers, true, service, host));
+    assert_eq!(verdict, Verdict::Continue);
+    world.done(&mut exchange, "via_upstream");
+    assert!(world.events().is_empty());
+    assert!(world.effects.contains(&Effect::Measure(Metric::Unmetered("other_path"), 1)));
+}
+
+#[derive(Clone, Debug)]
+enum Callback {
+    RequestBody(bool),
+    RequestTrailers,
+    ResponseHeaders(u8, bool),
+    ResponseBody(u8, bool),
+    ResponseTrailers,
+    Overdue,
+}
+
+fn callbacks() -> impl Strategy<Value = Vec<Callback>> {
+    let one = prop_oneof![
+        any::<bool>().prop_map(Callback::RequestBody),
+        Just(Callback::RequestTrailers),
+        (0..4u8, any::<bool>()).prop_map(|(kind, end)| Callback::ResponseHeaders(kind, end)),
+        (0..6u8, any::<bool>()).prop_map(|(piece, end)| Callback::ResponseBody(piece, end)),
+        Just(Callback::ResponseTrailers),
+        Just(Callback::Overdue),
+    ];
+    prop::collection::vec(one, 0..12)
+}
+
+proptest! {
+    /// One outcome: whatever order callbacks come in, an exchange settles once, and nothing secret leaves by another way
+    /// than upstream.
+    #[test]
+    fn one_outcome_and_no_secrets(order in callbacks(), limited in any::<bool>()) {
+        let limits = if limited { tpm(100_000, "worst_case") } else { json!([]) };
+        let (mut world, mut exchange) = (World::new(&limits), Exchange::default());
+        let bearer = format!("Bearer {KEY}");
+        let headers = view(&[
+            (":method", "POST"), (":authority", "api.openai.com"), (":path", "/v1/chat/completions?key=planted-query"),
+            ("authorization", &bearer), ("content-length", "100"),
+        ]);
+        let _held = world.step(|service, host| exchange.on_request_headers(&headers, false, service, host));
+        let body = chat(true).to_string();
+        for callback in &order {
+            let _verdict = world.step(|service, host| match callback {
+                Callback::RequestBody(end) => exchange.on_request_body(body.as_bytes(), *end, service, host),
+                Callback::RequestTrailers => exchange.on_request_trailers(service, host),
+                Callback::ResponseHeaders(kind, end) => {
+                    let headers = match kind {
+                        0 => view(JSON),
+                        1 => view(SSE),
+                        2 => view(&[(":status", "500")]),
+                        _ => Headers::default(),
+                    };
+                    exchange.on_response_headers(&headers, *end, service, host)
+                }
+                Callback::ResponseBody(piece, end) => {
+                    let text = [DELTA, LAST, USAGE, DONE, REPLY, "\u{0}{]"][usize::from(*piece)];
+                    exchange.on_response_body(text.as_bytes(), *end, service, host)
+                }
+                Callback::ResponseTrailers => exchange.on_response_trailers(service, host),
+                Callback::Overdue => exchange.on_body_overdue(service, host),
+            });
+        }
+        world.done(&mut exchange, "downstream_remote_disconnect");
+        world.done(&mut exchange, "downstream_remote_disconnect");
+        prop_assert_eq!(world.events().len(), 1);
+        prop_assert!(!exchange.is_open());
+        for effect in &world.effects {
+            let text = format!("{effect:?}");
+            let told = match effect {
+                // The bytes of the stream itself are the client's own.
+                Effect::ReplaceResponseChunk(_) | Effect::SpliceRequestBody(_) => false,
+                Effect::SetFilterState(_, bytes) => {
+                    let text = String::from_utf8_lossy(bytes);
+                    [KEY, PROMPT, "planted-query", "Hello world"].iter().any(|secret| text.contains(secret))
+                }
+                _ => [KEY, PROMPT, "planted-query", "Hello world"].iter().any(|secret| text.contains(secret)),
+            };
+            prop_assert!(!told, "{}", text);
+        }
+    }
+}
