@@ -1,1 +1,181 @@
-//! From a credential to a keyed hash.
+//! From a credential to a keyed hash. The credential itself never leaves this file.
+
+use core::fmt;
+
+use base64::{
+    Engine as _,
+    alphabet::URL_SAFE,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use hmac::{Hmac, Mac as _};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::{head::Headers, provider::path};
+
+/// Longest JWT payload that is looked into, in bytes: identity providers stay far below what a header can carry. A longer token is
+/// hashed as it is.
+const MAX_JWT_PAYLOAD: usize = 16 * 1024;
+/// Block of SHA-256 in bytes.
+const BLOCK: usize = 64;
+/// Base64 of JWTs (RFC 7515, section 2) has no padding; some issuers write it all the same.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The key of the credential hash. Debug shows nothing of it.
+#[derive(Clone)]
+pub struct CredentialKey(Hmac<Sha256>);
+
+impl CredentialKey {
+    /// Takes a key of any length; 32 random bytes are as good as it gets.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        // What HMAC does with a key (RFC 2104, section 2), done here because it cannot fail this way.
+        let mut block = [0; BLOCK];
+        let digest;
+        let key = if bytes.len() > BLOCK {
+            digest = Sha256::digest(bytes);
+            digest.as_slice()
+        } else {
+            bytes
+        };
+        for (to, from) in block.iter_mut().zip(key) {
+            *to = *from;
+        }
+        Self(Hmac::new(&block.into()))
+    }
+
+    /// The first 8 bytes of HMAC-SHA256 over the parts, each with its length before it, as 16 hex digits.
+    fn hash(&self, parts: &[&[u8]]) -> String {
+        let mut mac = self.0.clone();
+        for part in parts {
+            // Without the length, issuer "ab" with subject "c" would be issuer "a" with subject "bc".
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        let mut hex = String::with_capacity(16);
+        for byte in mac.finalize().into_bytes().iter().take(8) {
+            for nibble in [byte >> 4, byte & 15] {
+                hex.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+            }
+        }
+        hex
+    }
+}
+
+impl fmt::Debug for CredentialKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialKey(..)")
+    }
+}
+
+/// What a caller authenticates with. Debug shows only its kind.
+pub(super) enum Credential<'a> {
+    /// An opaque key or token, from whatever header or query it came: the same key is the same caller wherever it stands.
+    Opaque(&'a [u8]),
+    /// The `key` of a query, decoded.
+    Decoded(Vec<u8>),
+    /// The access key id of a SigV4 signature. The signature itself changes with each request.
+    AccessKey(&'a [u8]),
+    /// Issuer and subject of a JWT, so that a refreshed token is the same caller. Nobody has verified the signature here: that is the
+    /// provider's business, or that of Envoy's `jwt_authn`.
+    Subject {
+        /// `iss`.
+        issuer: String,
+        /// `sub`.
+        subject: String,
+    },
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Opaque(_) | Self::Decoded(_) => "Credential::Opaque(..)",
+            Self::AccessKey(_) => "Credential::AccessKey(..)",
+            Self::Subject { .. } => "Credential::Subject(..)",
+        })
+    }
+}
+
+impl<'a> Credential<'a> {
+    /// The credential of a request: the first of `authorization`, `x-api-key`, `api-key`, `x-goog-api-key` and the query's `key`
+    /// that holds one.
+    pub(super) fn of(headers: &Headers<'a>, path: &'a [u8]) -> Option<Self> {
+        let header = |name| headers.get(name).map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
+        header("authorization")
+            .and_then(Self::of_authorization)
+            .or_else(|| ["x-api-key", "api-key", "x-goog-api-key"].into_iter().find_map(header).map(Self::Opaque))
+            .or_else(|| query_key(path).map(Self::Decoded))
+    }
+
+    fn of_authorization(value: &'a [u8]) -> Option<Self> {
+        let end = value.iter().position(u8::is_ascii_whitespace)?;
+        let (scheme, rest) = value.split_at_checked(end)?;
+        let rest = rest.trim_ascii();
+        if scheme.eq_ignore_ascii_case(b"bearer") {
+            return Some(Self::of_jwt(rest).unwrap_or(Self::Opaque(rest))).filter(|_| !rest.is_empty());
+        }
+        if is_signature_scheme(scheme) { access_key(rest).map(Self::AccessKey) } else { None }
+    }
+
+    /// The caller behind a token of the shape `header.payload.signature`, if the payload names issuer and subject.
+    fn of_jwt(token: &[u8]) -> Option<Self> {
+        let mut parts = token.split(|b| *b == b'.');
+        let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_whole = parts.next().is_none() && !header.is_empty() && !signature.is_empty();
+        if !is_whole || payload.len() > MAX_JWT_PAYLOAD {
+            return None;
+        }
+        let mut claims: Value = serde_json::from_slice(&BASE64.decode(payload).ok()?).ok()?;
+        let mut claim = |name| match claims.get_mut(name).map(Value::take) {
+            Some(Value::String(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        };
+        Some(Self::Subject { issuer: claim("iss")?, subject: claim("sub")? })
+    }
+
+    /// The keyed hash: 16 hex digits. The kind is hashed too, so that an access key id is never taken for an opaque key.
+    pub(super) fn hash(&self, key: &CredentialKey) -> String {
+        match self {
+            Self::Opaque(value) => key.hash(&[b"opaque", value]),
+            Self::Decoded(value) => key.hash(&[b"opaque", value]),
+            Self::AccessKey(id) => key.hash(&[b"sigv4", id]),
+            Self::Subject { issuer, subject } => key.hash(&[b"jwt", issuer.as_bytes(), subject.as_bytes()]),
+        }
+    }
+}
+
+/// Whether a request carries an AWS signature (version 4, symmetric or not), which covers its host and path.
+#[must_use]
+pub fn is_sigv4(headers: &Headers<'_>) -> bool {
+    let scheme = |value: &[u8]| {
+        let value = value.trim_ascii_start();
+        is_signature_scheme(value.split(u8::is_ascii_whitespace).next().unwrap_or_default())
+    };
+    headers.get("authorization").is_some_and(scheme)
+}
+
+/// `AWS4-HMAC-SHA256` or `AWS4-ECDSA-P256-SHA256`: AWS General Reference, "Elements of an AWS API request signature".
+fn is_signature_scheme(scheme: &[u8]) -> bool {
+    scheme.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"aws4-"))
+}
+
+/// The access key id of `Credential=AKID/date/region/service/aws4_request, SignedHeaders=…`.
+fn access_key(parameters: &[u8]) -> Option<&[u8]> {
+    let parameter = parameters.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+    let scope = parameter.into_iter().find_map(|parameter| parameter.strip_prefix(b"Credential="))?;
+    scope.split(|b| *b == b'/').next().filter(|id| !id.is_empty())
+}
+
+/// The value of `key` in the query of a path, percent-decoded so that one key has one hash however it is written.
+fn query_key(path: &[u8]) -> Option<Vec<u8>> {
+    let value = path::split(path).1?.split(|b| *b == b'&').find_map(|pair| pair.strip_prefix(b"key="))?;
+    Some(path::decoded(value).collect()).filter(|decoded: &Vec<u8>| !decoded.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

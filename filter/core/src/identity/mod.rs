@@ -1,6 +1,19 @@
 //! Who pays.
+//!
+//! A value taken from a header counts only if it is 1 to [`MAX_VALUE`] bytes of UTF-8 without control characters and is said once:
+//! anything else is as if the header were not there, and the next source is asked. So nothing unbounded or unprintable gets into
+//! events, metrics or counters, and a second, conflicting header cannot choose who pays.
+
+use core::cell::OnceCell;
+
+use crate::head::Headers;
 
 pub mod credential;
+
+use credential::{Credential, CredentialKey};
+
+/// Longest tenant, user or label value, in bytes: longer than any UUID, SPIFFE id or mail address in use, short enough for a metric.
+pub const MAX_VALUE: usize = 256;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,3 +58,58 @@ pub struct Caller {
     /// Labels that have a value.
     pub labels: Vec<(String, String)>,
 }
+
+impl Identity {
+    /// Who a request belongs to. `path` is `:path` with its query: some clients put their key there.
+    ///
+    /// The credential is hashed at most once, and only if a source asks for it.
+    #[must_use]
+    pub fn resolve(&self, headers: &Headers<'_>, path: &[u8], hasher: &CredentialKey) -> Caller {
+        let hash = OnceCell::new();
+        let credential = || hash.get_or_init(|| Some(Credential::of(headers, path)?.hash(hasher))).clone();
+        let first = |sources: &Sources| {
+            sources.iter().find_map(|source| match source {
+                Source::Header(name) => header(headers, name),
+                Source::Credential => credential(),
+                Source::Constant(value) => Some(value.clone()),
+            })
+        };
+        let labels = self.labels.iter().filter_map(|(name, sources)| Some((name.clone(), first(sources)?)));
+        Caller {
+            tenant: first(&self.tenant),
+            user: first(&self.user),
+            key_id: first(&self.key),
+            labels: labels.collect(),
+        }
+    }
+
+    /// Request headers that must not go upstream: all that a source names, each once, in lower case.
+    #[must_use]
+    pub fn stripped_headers(&self) -> Vec<&str> {
+        let labels = self.labels.iter().map(|(_, sources)| sources);
+        let sources = [&self.tenant, &self.user, &self.key].into_iter().chain(labels).flatten();
+        let mut names: Vec<&str> = sources
+            .filter_map(|source| match source {
+                Source::Header(name) => Some(name.as_str()),
+                Source::Credential | Source::Constant(_) => None,
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// The value of a trusted header, by the rules at the top of this file.
+fn header(headers: &Headers<'_>, name: &str) -> Option<String> {
+    let mut values = headers.iter().filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value.trim_ascii());
+    let value = values.next()?;
+    if values.any(|other| other != value) || value.is_empty() || value.len() > MAX_VALUE {
+        return None;
+    }
+    let text = core::str::from_utf8(value).ok()?;
+    if text.chars().any(char::is_control) { None } else { Some(text.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,448 @@
+//! The one table of configuration keys: what each means, what it may hold, and what it holds when it is not given.
+//!
+//! The walk takes allowed names, types, ranges and defaults from here, and so does the README: neither can disagree.
+
+use super::text::{self, Rule};
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its path; `[]` stands for an index, `<name>` for a name that the operator chooses.
+    pub(super) path: &'static str,
+    /// What it may hold.
+    pub(super) kind: Kind,
+    /// What it holds when it is not given.
+    pub(super) default: Unset,
+    /// What it means.
+    pub(super) meaning: &'static str,
+}
+
+/// What a key may hold.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Switch,
+    /// An integer from the first to the second number, of the unit named.
+    Integer(u64, u64, &'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Some of these words, each once.
+    Choices(&'static [&'static str]),
+    /// A text.
+    Text(&'static Rule),
+    /// So many texts at most.
+    Texts(usize, &'static Rule),
+    /// A decimal in a string: so many decimals at most, and not more than this.
+    Decimal(u32, u64),
+    /// An object with the keys below this path.
+    Object,
+    /// So many objects at most.
+    Objects(usize),
+    /// So many named values at most; the names follow the rule.
+    Map(usize, &'static Rule),
+}
+
+/// What holds when a key is not given.
+#[derive(Debug)]
+pub(super) enum Unset {
+    /// The key must be given.
+    Required,
+    /// This JSON value.
+    Json(&'static str),
+    /// Nothing; the words say what follows.
+    Absent(&'static str),
+}
+
+use Unset::{Absent, Json, Required};
+use Kind::{Choice, Choices, Decimal, Integer, Map, Object, Objects, Switch, Text, Texts};
+
+const fn key(path: &'static str, kind: Kind, default: Unset, meaning: &'static str) -> Key {
+    Key { path, kind, default, meaning }
+}
+
+/// The largest integer that a double holds exactly; numbers may arrive as doubles.
+const MAX_EXACT: u64 = 1 << 53;
+/// A price of a million dollars for a million tokens is a mistake.
+const MAX_USD_PER_MTOK: u64 = 1_000_000;
+/// Decimals of a price per million tokens that are still a whole number of 1e-24 USD per token.
+pub(super) const PRICE_PLACES: u32 = 18;
+/// Decimals of a discount factor.
+pub(super) const FACTOR_PLACES: u32 = 6;
+
+/// All keys, in the order of the walk and of the README.
+pub(super) const KEYS: &[Key] = &[
+    key("identity", Object, Json("{}"), "Who pays."),
+    key(
+        "identity.tenant",
+        Objects(16),
+        Json(r#"[{"from":"credential"},{"from":"constant","value":"unknown"}]"#),
+        "Sources of the tenant; the first that gives a value wins.",
+    ),
+    key("identity.user", Objects(16), Json("[]"), "Sources of the end user."),
+    key("identity.key", Objects(16), Json(r#"[{"from":"credential"}]"#), "Sources of the key id."),
+    key("identity.labels", Map(32, &text::LABEL), Json("{}"), "Sources of free labels, by the label's name."),
+    key(
+        "identity.<who>[].from",
+        Choice(&["header", "credential", "constant"]),
+        Required,
+        "Kind of source, for `tenant`, `user`, `key` and `labels.<name>` alike. `header`: a request header that the operator \
+         trusts; it is removed before the request goes upstream. `credential`: the keyed hash of what the caller authenticates \
+         with. `constant`: a fixed value.",
+    ),
+    key(
+        "identity.<who>[].name",
+        Text(&text::IDENTITY_HEADER),
+        Absent("required with `from: header`"),
+        "The header, in any case.",
+    ),
+    key(
+        "identity.<who>[].value",
+        Text(&text::VALUE),
+        Absent("required with `from: constant`"),
+        "The fixed value.",
+    ),
+    key(
+        "identity.on_missing",
+        Choice(&["meter", "reject"]),
+        Json(r#""meter""#),
+        "What to do when no source gives a tenant: `meter` it as `unknown`, or `reject` it with 401.",
+    ),
+    key(
+        "identity.credential_key_env",
+        Text(&text::ENV),
+        Json(r#""METERR_CREDENTIAL_KEY""#),
+        "Variable in `vm_config.environment_variables` that holds the key of the credential hash; 32 random bytes or more are \
+         a good key. Without it each process makes its own, and key ids change with every restart.",
+    ),
+    key("providers", Object, Json("{}"), "Who serves the models."),
+    key(
+        "providers.unknown",
+        Choice(&["detect", "pass", "reject"]),
+        Json(r#""detect""#),
+        "What to do with a host that no row knows: `detect` meters what looks like a known dialect and changes nothing, `pass` \
+         lets it go unmetered, `reject` answers 404.",
+    ),
+    key(
+        "providers.prefix_authorities",
+        Texts(64, &text::PREFIX_AUTHORITY),
+        Json(r#"["localhost","127.0.0.1","[::1]"]"#),
+        "Authorities whose first path segment names the provider. IP literals always do.",
+    ),
+    key("providers.extra", Objects(256), Json("[]"), "Providers of your own, or changes to built-in rows."),
+    key(
+        "providers.extra[].id",
+        Text(&text::PROVIDER_ID),
+        Required,
+        "Id of the provider. With the id of a built-in row, what is not given here is taken from that row.",
+    ),
+    key(
+        "providers.extra[].hosts",
+        Texts(64, &text::HOST),
+        Absent("required, but for the id of a built-in row"),
+        "Hosts, without port.",
+    ),
+    key(
+        "providers.extra[].dialects",
+        Choices(&["openai.chat", "anthropic.messages"]),
+        Absent("required, but for the id of a built-in row"),
+        "What it speaks.",
+    ),
+    key("providers.extra[].tls", Switch, Absent("`true`"), "Whether the upstream connection is TLS."),
+    key(
+        "providers.extra[].authority",
+        Text(&text::AUTHORITY),
+        Absent("the first of `hosts` that has no `*`"),
+        "Where the prefix form goes.",
+    ),
+    key(
+        "providers.extra[].inject_include_usage",
+        Switch,
+        Absent("`false`"),
+        "Whether a stream may be asked for its usage (`stream_options.include_usage`) on the client's behalf.",
+    ),
+    key("limits", Objects(64), Json("[]"), "Limits. A request must pass all that apply to it."),
+    key("limits[].id", Text(&text::LIMIT_ID), Required, "Unique id: it stands in refusals, events and metrics."),
+    key(
+        "limits[].per",
+        Choices(&["tenant", "key", "provider", "model"]),
+        Json("[]"),
+        "What gets a counter of its own; `[]` is one counter for all. `key` with a window of a day or longer needs the \
+         environment variable of `identity.credential_key_env`.",
+    ),
+    key("limits[].match", Object, Json("{}"), "Where the limit applies; an empty list means everywhere."),
+    key("limits[].match.provider", Texts(64, &text::GLOBS), Json("[]"), "Provider ids."),
+    key("limits[].match.model", Texts(64, &text::GLOBS), Json("[]"), "Models, as the client names them."),
+    key("limits[].match.tenant", Texts(64, &text::GLOBS), Json("[]"), "Tenants."),
+    key("limits[].unit", Choice(&["requests", "tokens"]), Json(r#""tokens""#), "What is counted."),
+    key("limits[].amount", Integer(1, MAX_EXACT, ""), Required, "How much of the unit a window allows."),
+    key(
+        "limits[].overrides",
+        Objects(1024),
+        Json("[]"),
+        "Other amounts for some counters; the first entry whose given patterns all match applies.",
+    ),
+    key("limits[].overrides[].tenant", Text(&text::GLOB), Absent("any"), "Which tenants. Needs `tenant` in `per`."),
+    key("limits[].overrides[].provider", Text(&text::GLOB), Absent("any"), "Which providers. Needs `provider` in `per`."),
+    key("limits[].overrides[].model", Text(&text::GLOB), Absent("any"), "Which models. Needs `model` in `per`."),
+    key("limits[].overrides[].amount", Integer(1, MAX_EXACT, ""), Required, "Their amount."),
+    key("limits[].window", Object, Json("{}"), "When the limit forgets."),
+    key(
+        "limits[].window.kind",
+        Choice(&["fixed"]),
+        Json(r#""fixed""#),
+        "`fixed` windows start from zero at each edge of the UTC calendar.",
+    ),
+    key(
+        "limits[].window.per",
+        Choice(&["second", "minute", "hour", "day", "week", "month"]),
+        Json(r#""minute""#),
+        "Length of the window; weeks begin on Monday.",
+    ),
+    key(
+        "limits[].reserve",
+        Choice(&["expected", "worst_case", "none"]),
+        Json(r#""expected""#),
+        "What is held until the truth is known: the `expected` tokens, the most that the request can consume, or nothing.",
+    ),
+    key(
+        "limits[].assume_output_tokens",
+        Integer(0, 100_000_000, "tokens"),
+        Json("4096"),
+        "Output to expect where the request states no cap and nothing is learned yet.",
+    ),
+    key(
+        "limits[].on_unbounded",
+        Choice(&["admit_flagged", "reject"]),
+        Json(r#""admit_flagged""#),
+        "With `reserve: worst_case`: what to do with a request whose consumption cannot be bounded.",
+    ),
+    key("limits[].on_exceed", Choice(&["reject"]), Json(r#""reject""#), "What to do past the amount: `reject` with 429."),
+    key(
+        "limits[].on_store_error",
+        Choice(&["allow", "reject"]),
+        Json(r#""allow""#),
+        "What to do when counters cannot be read or written.",
+    ),
+    key(
+        "limits[].max_descriptors",
+        Integer(1, 1_048_576, "counters"),
+        Json("65536"),
+        "Most counters of the limit; past it further ones share one, and stay limited.",
+    ),
+    key("prices", Object, Json("{}"), "What you pay, where it differs from the price table."),
+    key("prices.overrides", Objects(1024), Json("[]"), "Prices of your own; the first match wins over the table."),
+    key("prices.overrides[].provider", Text(&text::VALUE), Required, "Provider id."),
+    key("prices.overrides[].model", Text(&text::GLOB), Required, "Pattern of the model's name."),
+    key(
+        "prices.overrides[].input_usd_per_mtok",
+        Decimal(PRICE_PLACES, MAX_USD_PER_MTOK),
+        Absent("unpriced"),
+        "Uncached input, in USD for a million tokens.",
+    ),
+    key(
+        "prices.overrides[].output_usd_per_mtok",
+        Decimal(PRICE_PLACES, MAX_USD_PER_MTOK),
+        Absent("unpriced"),
+        "Output, in USD for a million tokens.",
+    ),
+    key(
+        "prices.overrides[].cache_read_usd_per_mtok",
+        Decimal(PRICE_PLACES, MAX_USD_PER_MTOK),
+        Absent("input's price"),
+        "Input read from a cache, in USD for a million tokens.",
+    ),
+    key(
+        "prices.overrides[].cache_write_usd_per_mtok",
+        Decimal(PRICE_PLACES, MAX_USD_PER_MTOK),
+        Absent("input's price"),
+        "Input written to a cache, in USD for a million tokens.",
+    ),
+    key("prices.discounts", Objects(256), Json("[]"), "Factors on the table's prices."),
+    key("prices.discounts[].provider", Text(&text::VALUE), Required, "Provider id."),
+    key("prices.discounts[].factor", Decimal(FACTOR_PLACES, 1), Required, "The factor: `\"0.85\"` is 15 % off."),
+    key("sink", Object, Json("{}"), "Where events go."),
+    key("sink.cluster", Text(&text::VALUE), Required, "Envoy cluster of the collector."),
+    key("sink.authority", Text(&text::AUTHORITY), Json(r#""collector.local""#), "`:authority` of the requests."),
+    key("sink.path", Text(&text::PATH), Json(r#""/v1/events""#), "`:path` of the requests."),
+    key("sink.format", Choice(&["cloudevents"]), Json(r#""cloudevents""#), "CloudEvents 1.0 in JSON batches."),
+    key("sink.headers", Map(32, &text::SINK_HEADER), Json("{}"), "Further request headers, by name."),
+    key(
+        "sink.headers.<name>.env",
+        Text(&text::ENV),
+        Absent("exactly one of `env` and `value`"),
+        "Variable in `vm_config.environment_variables` that holds the value: the place for secrets.",
+    ),
+    key(
+        "sink.headers.<name>.value",
+        Text(&text::HEADER_VALUE),
+        Absent("exactly one of `env` and `value`"),
+        "The value itself.",
+    ),
+    key("sink.timeout_ms", Integer(1, 600_000, "ms"), Json("5000"), "How long an attempt may take."),
+    key("sink.batch", Object, Json("{}"), "When a batch is sent: at the first bound that it reaches."),
+    key("sink.batch.max_events", Integer(1, 10_000, "events"), Json("100"), "Most events."),
+    key(
+        "sink.batch.max_bytes",
+        Integer(1_024, 16_777_216, "bytes"),
+        Json("262144"),
+        "Most bytes, unless one event alone is larger.",
+    ),
+    key("sink.batch.max_delay_ms", Integer(0, 60_000, "ms"), Json("50"), "Longest wait for a batch to fill."),
+    key("sink.retry", Object, Json("{}"), "Exponential backoff with full jitter."),
+    key("sink.retry.base_ms", Integer(1, 60_000, "ms"), Json("100"), "First upper bound of the random delay."),
+    key(
+        "sink.retry.max_ms",
+        Integer(1, 3_600_000, "ms"),
+        Json("30000"),
+        "Last upper bound; not less than `sink.retry.base_ms`.",
+    ),
+    key(
+        "sink.retry.give_up_after_secs",
+        Integer(1, 2_592_000, "s"),
+        Json("86400"),
+        "Age at which an undelivered event goes to the dead letter.",
+    ),
+    key("sink.queue", Object, Json("{}"), "Undelivered events."),
+    key(
+        "sink.queue.max_bytes",
+        Integer(65_536, 1_073_741_824, "bytes"),
+        Json("33554432"),
+        "Room for them, for the whole process.",
+    ),
+    key(
+        "sink.queue.on_full",
+        Choice(&["drop_oldest"]),
+        Json(r#""drop_oldest""#),
+        "What to do when it is full: drop the oldest event and count it.",
+    ),
+    key("sink.dead_letter", Object, Json("{}"), "Events that the collector will never take."),
+    key("sink.dead_letter.path", Text(&text::EMPTY), Json(r#""""#), "Empty: a tagged log record and a counter."),
+    key("sink.rejected", Choice(&["each"]), Json(r#""each""#), "Events for refused requests: one for each."),
+    key("sink.heartbeat_secs", Integer(1, 86_400, "s"), Json("60"), "Time between heartbeats of a writer."),
+    key("tags", Object, Json("{}"), "How exchanges are tagged."),
+    key(
+        "tags.response_headers",
+        Choice(&["off", "limits", "usage"]),
+        Json(r#""limits""#),
+        "Headers beside `x-meterr-id`: none, the tightest limit, or also usage, for which JSON replies are held until they are \
+         counted (needs `header_hold`).",
+    ),
+    key("tags.metrics", Object, Json("{}"), "Labels of metrics."),
+    key("tags.metrics.tenant", Switch, Json("true"), "Whether metrics carry the tenant."),
+    key(
+        "tags.metrics.max_series",
+        Integer(1, 1_000_000, "series"),
+        Json("2000"),
+        "Most combinations of tenant and model; past it both become `other`.",
+    ),
+    key(
+        "header_hold",
+        Switch,
+        Json("false"),
+        "Whether request headers may be held until the body was seen. Needs `allow_on_headers_stop_iteration: true` on the plugin.",
+    ),
+    key(
+        "max_hold_bytes",
+        Integer(0, 104_857_600, "bytes"),
+        Json("1048576"),
+        "Longest request body that is held whole.",
+    ),
+];
+
+impl Kind {
+    /// What is allowed, in words.
+    pub(super) fn allowed(&self) -> String {
+        match self {
+            Switch => "true or false".to_owned(),
+            Integer(min, max, "") => format!("an integer from {min} to {max}"),
+            Integer(min, max, unit) => format!("an integer from {min} to {max} ({unit})"),
+            Choice(words) => words.join(", "),
+            Choices(words) => format!("a list of: {}; each once", words.join(", ")),
+            Text(rule) => rule.allowed.to_owned(),
+            Texts(max, rule) => format!("a list of at most {max} {}", rule.allowed),
+            Decimal(places, max) => {
+                format!("a decimal in quotes from \"0\" to \"{max}\" with at most {places} decimals, such as \"0.15\"")
+            }
+            Object => "an object".to_owned(),
+            Objects(max) => format!("a list of at most {max} objects"),
+            Map(max, rule) => format!("an object with at most {max} entries; {}", rule.allowed),
+        }
+    }
+}
+
+/// The key of that path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Names of the keys directly below that path, in order.
+pub(super) fn names(parent: &str) -> Vec<&'static str> {
+    let below = |key: &'static Key| match parent {
+        "" => Some(key.path),
+        _ => key.path.strip_prefix(parent)?.strip_prefix('.'),
+    };
+    KEYS.iter().filter_map(below).filter(|name| !name.contains(['.', '[', '<'])).collect()
+}
+
+/// The configuration table of the README, in Markdown.
+#[must_use]
+pub fn reference() -> String {
+    let mut table = String::from("| key | meaning | allowed | default |\n|---|---|---|---|\n");
+    for Key { path, kind, default, meaning } in KEYS {
+        let default = match default {
+            Required => "required".to_owned(),
+            Json(json) => format!("`{json}`"),
+            Absent(words) => (*words).to_owned(),
+        };
+        // A bare star would start an emphasis that never ends.
+        let allowed = kind.allowed().replace('*', "\\*").replace('<', "&lt;");
+        let row = format!("| `{path}` | {meaning} | {allowed} | {default} |\n");
+        table.push_str(&row);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn ok_paths_are_unique_and_have_parents() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(KEYS.iter().skip(at + 1).all(|other| other.path != key.path), "{} twice", key.path);
+            assert!(key.meaning.ends_with('.') && !key.meaning.contains('|'), "{}", key.path);
+            let Some((parent, _)) = key.path.rsplit_once('.') else { continue };
+            let parent = parent.trim_end_matches("[]").trim_end_matches(".<name>");
+            assert!(parent.ends_with("<who>") || find(parent).is_some(), "{} has no parent", key.path);
+        }
+    }
+
+    #[test]
+    fn ok_defaults_are_json() {
+        for key in KEYS {
+            if let Json(json) = key.default {
+                assert!(serde_json::from_str::<Value>(json).is_ok(), "{}", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn ok_names_are_those_directly_below() {
+        assert_eq!(names(""), ["identity", "providers", "limits", "prices", "sink", "tags", "header_hold", "max_hold_bytes"]);
+        assert_eq!(names("sink.queue"), ["max_bytes", "on_full"]);
+        assert_eq!(names("limits[].window"), ["kind", "per"]);
+        assert_eq!(names("identity.<who>[]"), ["from", "name", "value"]);
+        assert_eq!(names("identity"), ["tenant", "user", "key", "labels", "on_missing", "credential_key_env"]);
+        assert_eq!(names("sink.headers"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn ok_the_table_has_four_columns_everywhere() {
+        for line in reference().lines() {
+            assert_eq!(line.matches('|').count(), 5, "{line}");
+        }
+        assert_eq!(reference().lines().count(), KEYS.len() + 2);
+    }
+}
