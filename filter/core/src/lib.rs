@@ -9,6 +9,7 @@ pub mod effect;
 pub mod event;
 pub mod exchange;
 pub mod frame;
+pub mod glob;
 pub mod head;
 pub mod host;
 pub mod identity;

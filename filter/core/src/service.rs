@@ -89,7 +89,13 @@ impl Service {
     }
 
     /// The collector answered, or nobody did (`status` absent).
-    pub fn on_callout_response(&mut self, token: u64, status: Option<u32>, retry_after: Option<&str>, host: &mut Host<'_>) {
+    pub fn on_callout_response(
+        &mut self,
+        token: u64,
+        status: Option<u32>,
+        retry_after: Option<&str>,
+        host: &mut Host<'_>,
+    ) {
         self.exporter.on_callout_response(token, status, retry_after, host.store, host.now, host.effects);
         self.set_tick(host);
     }
@@ -134,7 +140,8 @@ impl Service {
         match host.store.create(CREDENTIAL_KEY, &made) {
             Ok(()) => {
                 let name = &self.setup.config.identity.credential_key_env;
-                let text = format!("meterr: {name} is not set: key ids come from a random key and change when Envoy restarts");
+                let text =
+                    format!("meterr: {name} is not set: key ids come from a random key and change when Envoy restarts");
                 host.effect(Effect::Log(Level::Warn, text));
                 CredentialKey::new(&made)
             }
@@ -159,7 +166,7 @@ impl Service {
     pub(crate) fn keep_unsettled(&mut self, unsettled: Unsettled, host: &mut Host<'_>) {
         host.count(Metric::Errors("settle_deferred"));
         if self.unsettled.len() >= MAX_UNSETTLED {
-            self.unsettled.remove(0);
+            drop(self.unsettled.remove(0));
             host.count(Metric::Errors("settle_lost"));
         }
         self.unsettled.push(unsettled);

@@ -59,10 +59,13 @@ pub trait SharedStore {
     fn write(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
 }
 
+/// A value and its version.
+type Stored = (Vec<u8>, u32);
+
 /// The in-memory twin of Envoy's shared data, for tests and for native tools.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    values: RefCell<HashMap<Vec<u8>, (Vec<u8>, u32)>>,
+    values: RefCell<HashMap<Vec<u8>, Stored>>,
     last: RefCell<u32>,
 }
 

@@ -127,9 +127,8 @@ fn row(section: &Section<'_>) -> Option<Row> {
         _ => hosts.iter().find(|host| !host.contains('*')).cloned(),
     });
     let tls = section.switch("tls").unwrap_or_else(|| base.is_none_or(|base| base.tls));
-    let inject_include_usage = section
-        .switch("inject_include_usage")
-        .unwrap_or_else(|| base.is_some_and(|base| base.inject_include_usage));
+    let inject_include_usage =
+        section.switch("inject_include_usage").unwrap_or_else(|| base.is_some_and(|base| base.inject_include_usage));
     Some(Row { id: Cow::Owned(id?), hosts, authority, tls, dialects, inject_include_usage })
 }
 
@@ -208,7 +207,8 @@ fn header(walk: &Walk<'_>, section: &Section<'_>) -> Option<String> {
                 Some(value) if !(super::text::HEADER_VALUE.holds)(&value) => Err("a value that no header can have"),
                 Some(value) => Ok(value),
             };
-            let allowed = "a variable of vm_config.environment_variables with 1 to 8192 bytes without control characters";
+            let allowed =
+                "a variable of vm_config.environment_variables with 1 to 8192 bytes without control characters";
             value.map_err(|found| section.report("env", found, allowed)).ok()
         }
         (false, true) => section.text("value"),
@@ -230,7 +230,11 @@ fn tags(section: &Section<'_>, header_hold: bool) -> Tags {
         _ => ResponseHeaders::Limits,
     };
     if response_headers == ResponseHeaders::Usage && !header_hold {
-        section.report("response_headers", "\"usage\" without header_hold", "off, limits; usage with header_hold: true");
+        section.report(
+            "response_headers",
+            "\"usage\" without header_hold",
+            "off, limits; usage with header_hold: true",
+        );
     }
     Tags {
         response_headers,

@@ -5,7 +5,9 @@
 
 use serde_json::Value;
 
-use crate::{delivery::spec::Sink, identity::Identity, limit::spec::LimitSpec, price::Adjustments, provider::Row, tag::Tags};
+use crate::{
+    delivery::spec::Sink, identity::Identity, limit::spec::LimitSpec, price::Adjustments, provider::Row, tag::Tags,
+};
 
 mod compile;
 mod limits;

@@ -53,8 +53,8 @@ pub(super) enum Unset {
     Absent(&'static str),
 }
 
-use Unset::{Absent, Json, Required};
 use Kind::{Choice, Choices, Decimal, Integer, Map, Object, Objects, Switch, Text, Texts};
+use Unset::{Absent, Json, Required};
 
 const fn key(path: &'static str, kind: Kind, default: Unset, meaning: &'static str) -> Key {
     Key { path, kind, default, meaning }
@@ -70,7 +70,7 @@ pub(super) const PRICE_PLACES: u32 = 18;
 pub(super) const FACTOR_PLACES: u32 = 6;
 
 /// All keys, in the order of the walk and of the README.
-pub(super) const KEYS: &[Key] = &[
+pub(super) static KEYS: &[Key] = &[
     key("identity", Object, Json("{}"), "Who pays."),
     key(
         "identity.tenant",
@@ -95,12 +95,7 @@ pub(super) const KEYS: &[Key] = &[
         Absent("required with `from: header`"),
         "The header, in any case.",
     ),
-    key(
-        "identity.<who>[].value",
-        Text(&text::VALUE),
-        Absent("required with `from: constant`"),
-        "The fixed value.",
-    ),
+    key("identity.<who>[].value", Text(&text::VALUE), Absent("required with `from: constant`"), "The fixed value."),
     key(
         "identity.on_missing",
         Choice(&["meter", "reject"]),
@@ -182,7 +177,12 @@ pub(super) const KEYS: &[Key] = &[
         "Other amounts for some counters; the first entry whose given patterns all match applies.",
     ),
     key("limits[].overrides[].tenant", Text(&text::GLOB), Absent("any"), "Which tenants. Needs `tenant` in `per`."),
-    key("limits[].overrides[].provider", Text(&text::GLOB), Absent("any"), "Which providers. Needs `provider` in `per`."),
+    key(
+        "limits[].overrides[].provider",
+        Text(&text::GLOB),
+        Absent("any"),
+        "Which providers. Needs `provider` in `per`.",
+    ),
     key("limits[].overrides[].model", Text(&text::GLOB), Absent("any"), "Which models. Needs `model` in `per`."),
     key("limits[].overrides[].amount", Integer(1, MAX_EXACT, ""), Required, "Their amount."),
     key("limits[].window", Object, Json("{}"), "When the limit forgets."),
@@ -216,7 +216,12 @@ pub(super) const KEYS: &[Key] = &[
         Json(r#""admit_flagged""#),
         "With `reserve: worst_case`: what to do with a request whose consumption cannot be bounded.",
     ),
-    key("limits[].on_exceed", Choice(&["reject"]), Json(r#""reject""#), "What to do past the amount: `reject` with 429."),
+    key(
+        "limits[].on_exceed",
+        Choice(&["reject"]),
+        Json(r#""reject""#),
+        "What to do past the amount: `reject` with 429.",
+    ),
     key(
         "limits[].on_store_error",
         Choice(&["allow", "reject"]),
@@ -430,7 +435,10 @@ mod tests {
 
     #[test]
     fn ok_names_are_those_directly_below() {
-        assert_eq!(names(""), ["identity", "providers", "limits", "prices", "sink", "tags", "header_hold", "max_hold_bytes"]);
+        assert_eq!(
+            names(""),
+            ["identity", "providers", "limits", "prices", "sink", "tags", "header_hold", "max_hold_bytes"]
+        );
         assert_eq!(names("sink.queue"), ["max_bytes", "on_full"]);
         assert_eq!(names("limits[].window"), ["kind", "per"]);
         assert_eq!(names("identity.<who>[]"), ["from", "name", "value"]);

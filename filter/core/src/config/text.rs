@@ -206,7 +206,9 @@ mod tests {
         for text in ["collector.local", "Vllm.corp.internal:8000", "127.0.0.1", "[::1]", "[::1]:80", "a_b"] {
             assert!((AUTHORITY.holds)(text), "{text}");
         }
-        for text in ["", "http://a", "a/b", "a:0", "a:x", "a:", ":80", "::1", "[::g]", "a b", "*.a", "1.2.3.400", "a..b"] {
+        for text in
+            ["", "http://a", "a/b", "a:0", "a:x", "a:", ":80", "::1", "[::g]", "a b", "*.a", "1.2.3.400", "a..b"]
+        {
             assert!(!(AUTHORITY.holds)(text), "{text}");
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     nearest::nearest,
     problem::{Problem, join, kind, quoted, shown},
-    reference::{Unset, KEYS, Key, Kind, find, names},
+    reference::{KEYS, Key, Kind, Unset, find, names},
     text::{self, Rule},
 };
 
@@ -134,7 +134,8 @@ impl<'a> Node<'a> {
         let word = typed.and_then(|typed| words.iter().copied().find(|word| *word == typed));
         if word.is_none() {
             let near = typed.and_then(|typed| nearest(typed, words));
-            let found = near.map_or_else(|| shown(self.value), |near| format!("{} (nearest: {near})", shown(self.value)));
+            let found =
+                near.map_or_else(|| shown(self.value), |near| format!("{} (nearest: {near})", shown(self.value)));
             self.walk.report(&self.path, found, words.join(", "));
         }
         word
@@ -209,7 +210,7 @@ impl<'a> Section<'a> {
                 }
                 Unset::Absent(_) => return None,
                 Unset::Json(_) => {
-                    let place = KEYS.iter().position(|other| core::ptr::eq(other, key))?;
+                    let place = KEYS.iter().position(|other| other.path == key.path)?;
                     self.walk.defaults.get(place)?.as_ref()?
                 }
             },

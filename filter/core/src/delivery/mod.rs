@@ -1,3 +1,15 @@
-//! Delivery of events: the ring that is the queue of record, batches, retries.
+//! Delivery of events, at least once: the ring that is the queue of record, batches, retries.
+//!
+//! Law, whenever no callback is running: accepted = delivered + dead-lettered + dropped + queued.
 
+mod batch;
+mod exporter;
+mod head;
+mod pool;
+mod retry;
+mod ring;
 pub mod spec;
+#[cfg(test)]
+mod tests;
+
+pub use exporter::Exporter;

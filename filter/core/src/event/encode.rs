@@ -1,1 +1,190 @@
 //! Events and heartbeats as CloudEvents 1.0 JSON objects.
+
+use super::UsageEvent;
+use crate::{json::write::Object, limit::LimitState, price::PicoUsd, time::Timestamp};
+
+/// Version of the event's `data`.
+const SCHEMA: u64 = 1;
+
+/// Room for a usual event, in bytes.
+const USUAL: usize = 2_048;
+
+/// A usage event as JSON.
+#[must_use]
+pub fn encode(event: &UsageEvent, source: &str, writer: u64, seq: u64) -> Vec<u8> {
+    let mut out = envelope(USUAL, event.id, source, "ai.meterr.usage.v1", &event.tenant, event.time);
+    out.json("data", &data(event, writer, seq));
+    out.finish()
+}
+
+fn envelope(room: usize, id: uuid::Uuid, source: &str, kind: &str, subject: &str, time: Timestamp) -> Object {
+    let mut out = Object::with_capacity(room);
+    out.text("specversion", "1.0");
+    out.text("id", id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
+    out.text("source", source);
+    out.text("type", kind);
+    out.text("subject", subject);
+    out.text("time", &time.rfc3339());
+    out.text("datacontenttype", "application/json");
+    out
+}
+
+fn data(event: &UsageEvent, writer: u64, seq: u64) -> Vec<u8> {
+    let mut data = Object::with_capacity(USUAL);
+    data.text("tenant", &event.tenant);
+    data.maybe_text("user", event.user.as_deref());
+    data.maybe_text("key_id", event.key_id.as_deref());
+    if !event.labels.is_empty() {
+        let mut labels = Object::with_capacity(128);
+        for (name, value) in &event.labels {
+            labels.text(name, value);
+        }
+        data.json("labels", &labels.finish());
+    }
+    data.text("provider", &event.provider);
+    data.text("dialect", event.dialect);
+    data.text("operation", event.operation);
+    data.text("endpoint", event.endpoint);
+    data.maybe_text("request_model", event.request_model.as_deref());
+    data.maybe_text("response_model", event.response_model.as_deref());
+    data.maybe_text("response_id", event.response_id.as_deref());
+    data.maybe_text("service_tier", event.service_tier.as_deref());
+    if let Some(stream) = event.stream {
+        data.flag("stream", stream);
+    }
+    data.maybe_text("finish_reason", event.finish_reason.as_deref());
+    data.maybe_number("status", event.status.map(u64::from));
+    data.text("outcome", event.outcome.code());
+    data.maybe_text("reason", event.reason);
+    usage(event, &mut data);
+    cost(event, &mut data);
+    data.flag("billable", event.billable);
+    if !event.limits.is_empty() {
+        data.json("limits", &limits(&event.limits));
+    }
+    data.maybe_number("queue_ms", event.queue_ms);
+    data.number("duration_ms", event.duration_ms);
+    data.maybe_number("ttft_ms", event.ttft_ms);
+    data.maybe_number("upstream_ms", event.upstream_ms);
+    data.maybe_text("request_id", event.request_id.as_deref());
+    data.maybe_text("trace_id", event.trace_id.as_deref());
+    data.maybe_text("span_id", event.span_id.as_deref());
+    data.text("writer", &hex(writer));
+    data.number("seq", seq);
+    data.number("schema", SCHEMA);
+    data.finish()
+}
+
+fn usage(event: &UsageEvent, data: &mut Object) {
+    let usage = &event.usage;
+    data.text("usage_status", usage.status.code());
+    let counts = [
+        ("input_tokens", usage.input),
+        ("output_tokens", usage.output),
+        ("total_tokens", usage.total()),
+        ("input_uncached_tokens", usage.input_uncached),
+        ("cache_read_tokens", usage.cache_read),
+        ("cache_write_tokens", usage.cache_write),
+        ("cache_write_5m_tokens", usage.cache_write_5m),
+        ("cache_write_1h_tokens", usage.cache_write_1h),
+        ("input_audio_tokens", usage.input_audio),
+        ("input_image_tokens", usage.input_image),
+        ("output_text_tokens", usage.output_text),
+        ("reasoning_tokens", usage.reasoning),
+        ("output_audio_tokens", usage.output_audio),
+        ("output_image_tokens", usage.output_image),
+        ("web_searches", usage.web_searches),
+    ];
+    for (name, count) in counts {
+        data.maybe_number(name, count);
+    }
+    if !usage.flags.is_empty() {
+        data.text("usage_flags", &usage.flags.to_string());
+    }
+}
+
+fn cost(event: &UsageEvent, data: &mut Object) {
+    let cost = &event.cost;
+    let mut money = |name: &str, amount: Option<PicoUsd>| {
+        if let Some(amount) = amount {
+            data.text(name, &amount.to_string());
+        }
+    };
+    money("cost_usd", cost.total);
+    money("cost_input_usd", cost.input);
+    money("cost_output_usd", cost.output);
+    money("cost_cache_read_usd", cost.cache_read);
+    money("cost_cache_write_usd", cost.cache_write);
+    money("cost_other_usd", cost.other);
+    data.text("cost_status", cost.status.code());
+    data.maybe_text("cost_source", cost.source);
+    data.maybe_text("cost_reported_usd", cost.reported.as_deref());
+    data.maybe_text("priced_model", cost.priced_model.as_deref());
+    data.maybe_text("price_version", cost.price_version.as_deref());
+}
+
+fn limits(states: &[LimitState]) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for (nth, state) in states.iter().enumerate() {
+        if nth > 0 {
+            out.push(b',');
+        }
+        let mut entry = Object::with_capacity(160);
+        entry.text("id", &state.id);
+        entry.text("unit", state.unit.code());
+        entry.number("amount", state.amount);
+        entry.number("held", state.held);
+        entry.number("settled", state.settled);
+        entry.number("remaining", state.remaining);
+        entry.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
+        entry.text("decision", state.decision);
+        out.append(&mut entry.finish());
+    }
+    out.push(b']');
+    out
+}
+
+/// What a writer says of itself now and then: how a collector knows that nothing is missing at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Heartbeat {
+    /// Its own id.
+    pub id: uuid::Uuid,
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub writer: u64,
+    /// The last sequence number given.
+    pub last_seq: u64,
+    /// Events taken over.
+    pub accepted: u64,
+    /// Events that the collector has.
+    pub delivered: u64,
+    /// Events that it will never take.
+    pub dead_lettered: u64,
+    /// Events that were dropped because the queue was full.
+    pub dropped: u64,
+    /// Events on their way.
+    pub queued: u64,
+}
+
+/// A heartbeat as JSON.
+#[must_use]
+pub fn heartbeat(beat: &Heartbeat, source: &str) -> Vec<u8> {
+    let writer = hex(beat.writer);
+    let mut out = envelope(512, beat.id, source, "ai.meterr.heartbeat.v1", &writer, beat.time);
+    let mut data = Object::with_capacity(256);
+    data.text("writer", &writer);
+    data.number("seq", beat.last_seq);
+    data.number("accepted", beat.accepted);
+    data.number("delivered", beat.delivered);
+    data.number("dead_lettered", beat.dead_lettered);
+    data.number("dropped", beat.dropped);
+    data.number("queued", beat.queued);
+    data.number("schema", SCHEMA);
+    out.json("data", &data.finish());
+    out.finish()
+}
+
+fn hex(writer: u64) -> String {
+    format!("{writer:016x}")
+}

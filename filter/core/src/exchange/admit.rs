@@ -41,7 +41,7 @@ impl Open {
         let may_hold = small && !upgrade;
         let limits_want_body = self.setup.limits.needs_body(&self.subject());
         let header_hold = self.setup.config.header_hold;
-        let inject = self.may_inject && may_hold && !self.is_encoded(headers);
+        let inject = self.may_inject && may_hold && !Self::is_encoded(headers);
         self.may_inject = inject;
         if header_hold && may_hold && (inject || limits_want_body) {
             self.hold = Hold::Headers;
@@ -51,7 +51,7 @@ impl Open {
             self.hold = Hold::Body;
         }
         if !self.signed {
-            self.readable_encoding(headers, self.hold == Hold::Body, host);
+            Self::readable_encoding(headers, self.hold == Hold::Body, host);
         }
         if self.hold == Hold::Headers {
             return Verdict::Pause;
@@ -138,7 +138,8 @@ impl Open {
                 self.released = Some(host.now);
                 // Only headers that are still held can be changed, and only a name that cannot break out of one is put there.
                 if whole
-                    && let Some(model) = self.facts.model.as_ref().filter(|model| model.bytes().all(|b| b.is_ascii_graphic()))
+                    && let Some(model) =
+                        self.facts.model.as_ref().filter(|model| model.bytes().all(|b| b.is_ascii_graphic()))
                 {
                     host.effect(Effect::SetRequestHeader("x-meterr-model".to_owned(), model.clone().into_bytes()));
                 }
@@ -183,7 +184,8 @@ impl Open {
     fn inject(&mut self, hold: Hold, host: &mut Host<'_>) {
         let Some(splice) = self.facts.include_usage_splice() else { return };
         if hold == Hold::Headers {
-            let bytes = self.facts.body_bytes.saturating_sub((splice.end - splice.start) as u64) + splice.with.len() as u64;
+            let bytes =
+                self.facts.body_bytes.saturating_sub((splice.end - splice.start) as u64) + splice.with.len() as u64;
             host.effect(Effect::SetRequestHeader("content-length".to_owned(), bytes.to_string().into_bytes()));
             host.effect(Effect::SetRequestHeader("accept-encoding".to_owned(), b"identity".to_vec()));
         }
@@ -191,12 +193,12 @@ impl Open {
         self.injected = true;
     }
 
-    fn is_encoded(&self, headers: &Headers<'_>) -> bool {
+    fn is_encoded(headers: &Headers<'_>) -> bool {
         headers.get("content-encoding").is_some_and(|value| Encoding::from_header(value) != Some(Encoding::Identity))
     }
 
     /// Cuts `accept-encoding` to what can be read here.
-    fn readable_encoding(&self, headers: &Headers<'_>, identity_only: bool, host: &mut Host<'_>) {
+    fn readable_encoding(headers: &Headers<'_>, identity_only: bool, host: &mut Host<'_>) {
         let Some(accepted) = headers.get("accept-encoding") else { return };
         let gzip = accepted.split(|b| *b == b',').any(|token| {
             let mut parts = token.split(|b| *b == b';').map(<[u8]>::trim_ascii);

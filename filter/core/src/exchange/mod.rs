@@ -7,6 +7,7 @@ use crate::{
     effect::{Effect, Verdict},
     head::Headers,
     host::Host,
+    identity::credential::is_sigv4,
     metric::Metric,
     provider::route::Route,
     service::Service,
@@ -19,7 +20,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
-use open::{Hold, Open};
+use open::{Hold, Open, Target};
 
 /// One request and its response.
 #[derive(Debug, Default)]
@@ -73,15 +74,16 @@ impl Exchange {
         let method = headers.get(":method").unwrap_or_default();
         let authority = headers.get(":authority").unwrap_or_default();
         let path = headers.get(":path").unwrap_or_default();
-        let signed = headers.get("authorization").is_some_and(|value| value.starts_with(b"AWS4-"));
+        let signed = is_sigv4(headers);
         self.0 = State::Passing;
         let target = match setup.providers.route(method, authority, path, signed) {
-            Route::Target(target) => target,
+            Route::Known { row, operation, rewrite } => Target::known(&row, operation, rewrite),
+            Route::Unknown { operation } => Target::unknown(operation),
             Route::Pass => {
                 host.count(Metric::Unmetered("unknown_host"));
                 return Verdict::Continue;
             }
-            Route::NotFound(message) => {
+            Route::NotFound { message } => {
                 host.count(Metric::Unmetered("not_found"));
                 return Verdict::Reply(admit::not_found(&message));
             }

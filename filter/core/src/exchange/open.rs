@@ -10,7 +10,7 @@ use crate::{
     host::Host,
     identity::{Caller, Identity},
     limit::{LimitState, Reservation},
-    provider::{ErrorShape, route::Target},
+    provider::{DialectId, ErrorShape, Row, route::Rewrite},
     request::{RequestFacts, RequestScan},
     service::Service,
     setup::Setup,
@@ -27,6 +27,46 @@ pub(super) enum Hold {
     Headers,
     /// The body only: the headers have gone on.
     Body,
+}
+
+/// Where a request goes, and what it is.
+#[derive(Debug)]
+pub(super) struct Target {
+    provider: Cow<'static, str>,
+    pub(super) dialect: Option<&'static Dialect>,
+    inject_include_usage: bool,
+    tls: bool,
+    /// Whether a row names it. A detected host is known to Envoy's own routes, not to us.
+    is_known: bool,
+    path: Option<Vec<u8>>,
+    authority: Option<Cow<'static, str>>,
+}
+
+impl Target {
+    pub(super) fn known(row: &Row, operation: Option<DialectId>, rewrite: Option<Rewrite<'_>>) -> Self {
+        let (path, authority) = rewrite.map(|rewrite| (rewrite.path.into_owned(), rewrite.authority)).unzip();
+        Self {
+            provider: row.id.clone(),
+            dialect: operation.map(DialectId::dialect),
+            inject_include_usage: row.inject_include_usage,
+            tls: row.tls,
+            is_known: true,
+            path,
+            authority,
+        }
+    }
+
+    pub(super) const fn unknown(operation: DialectId) -> Self {
+        Self {
+            provider: Cow::Borrowed("unknown"),
+            dialect: Some(operation.dialect()),
+            inject_include_usage: false,
+            tls: false,
+            is_known: false,
+            path: None,
+            authority: None,
+        }
+    }
 }
 
 /// A metered exchange that has not settled.
@@ -131,7 +171,6 @@ pub(super) fn rewrite(target: &Target, identity: &Identity, host: &mut Host<'_>)
     if let Some(authority) = &target.authority {
         set(":authority", authority.as_bytes());
     }
-    // A detected host is known to Envoy's own routes, not to us: ours would send it to a provider's cluster.
     if target.is_known {
         set("x-meterr-provider", target.provider.as_bytes());
         set("x-meterr-tls", if target.tls { b"true" } else { b"false" });

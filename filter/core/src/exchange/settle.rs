@@ -9,7 +9,10 @@ use crate::{
     price::{self, Cost, CostStatus, PicoUsd},
     service::Service,
     tag::ResponseHeaders,
-    usage::{Flag, Usage, UsageStatus, meter::{self, Snapshot}},
+    usage::{
+        Flag, Usage, UsageStatus,
+        meter::{self, Snapshot},
+    },
 };
 
 use super::{Ended, StreamEnd, open::Open};
@@ -65,7 +68,10 @@ impl Open {
             return (Outcome::Completed, None);
         }
         match ended {
-            Ended::Whole if snapshot.is_some_and(|snapshot| snapshot.unreadable) => (Outcome::Completed, None),
+            // Not every server ends its streams by the book; one that says why it stopped has.
+            Ended::Whole if snapshot.is_some_and(|snapshot| snapshot.unreadable || snapshot.is_finished()) => {
+                (Outcome::Completed, None)
+            }
             Ended::Whole => (Outcome::UpstreamReset, Some("truncated")),
             Ended::Cut(end) if is_downstream(end) => (Outcome::ClientAborted, Some("client_disconnect")),
             Ended::Cut(_) if self.status.is_none() => (Outcome::UpstreamReset, Some("no_response")),
@@ -160,7 +166,11 @@ impl Open {
             limits: core::mem::take(&mut self.limits),
             queue_ms: None,
             duration_ms: host.now.millis_since(self.started),
-            ttft_ms: self.released.zip(snapshot.first_output).filter(|_| streams).map(|(from, to)| to.millis_since(from)),
+            ttft_ms: self
+                .released
+                .zip(snapshot.first_output)
+                .filter(|_| streams)
+                .map(|(from, to)| to.millis_since(from)),
             upstream_ms: self.released.zip(self.answered).map(|(from, to)| to.millis_since(from)),
             request_id: self.request_id.take(),
             trace_id,
@@ -169,9 +179,10 @@ impl Open {
     }
 
     fn measure(&self, event: &UsageEvent, service: &mut Service, host: &mut Host<'_>) {
-        let model = [&event.cost.priced_model.as_deref(), &event.request_model.as_deref()]
-            .into_iter()
-            .find_map(|model| model.filter(|model| price::known_model(&self.setup.config.prices, &event.provider, model)));
+        let model =
+            [&event.cost.priced_model.as_deref(), &event.request_model.as_deref()].into_iter().find_map(|model| {
+                model.filter(|model| price::known_model(&self.setup.config.prices, &event.provider, model))
+            });
         let series = service.series().series(&event.provider, model, &event.tenant);
         let Series { provider, model, .. } = series.clone();
         host.count(Metric::Requests(series.clone(), event.outcome.code()));

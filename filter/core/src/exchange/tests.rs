@@ -102,7 +102,8 @@ const JSON: &[(&str, &str)] = &[(":status", "200"), ("content-type", "applicatio
 const SSE: &[(&str, &str)] = &[(":status", "200"), ("content-type", "text/event-stream; charset=utf-8")];
 const DELTA: &str = "data: {\"id\":\"c\",\"model\":\"gpt-4o-mini\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello world\"},\
     \"finish_reason\":null}],\"usage\":null}\n\n";
-const LAST: &str = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n";
+const LAST: &str =
+    "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n";
 const USAGE: &str = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":9,\"total_tokens\":16}}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
@@ -141,7 +142,8 @@ fn ok_the_usage_chunk_is_asked_for_and_hidden() {
         Effect::SpliceRequestBody(splice) => Some(splice.clone()),
         _ => None,
     });
-    let sent: Value = serde_json::from_slice(&splice.expect("a splice").apply(chat(true).to_string().as_bytes())).expect("JSON");
+    let sent: Value =
+        serde_json::from_slice(&splice.expect("a splice").apply(chat(true).to_string().as_bytes())).expect("JSON");
     assert_eq!(sent["stream_options"], json!({ "include_usage": true }));
     let length = Effect::SetRequestHeader("content-length".to_owned(), sent.to_string().len().to_string().into_bytes());
     assert!(world.effects.contains(&length), "{:?}", world.effects);
@@ -196,7 +198,10 @@ fn ok_a_refusal_is_an_event_and_charges_nothing() {
     world.response(&mut second, &[(":status", "429"), ("content-type", "application/json")]);
     world.done(&mut second, "meterr_limit");
     let data = world.data();
-    assert_eq!((&data["outcome"], &data["billable"], &data["status"]), (&json!("rejected"), &json!(false), &json!(429)));
+    assert_eq!(
+        (&data["outcome"], &data["billable"], &data["status"]),
+        (&json!("rejected"), &json!(false), &json!(429))
+    );
     assert_eq!(data["usage_status"], "none");
 }
 

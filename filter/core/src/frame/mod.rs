@@ -1,4 +1,5 @@
-//! Framing: how the bytes of a body become records.
+//! From the bytes of a body to its records: content encodings, server-sent events, and the one event that is hidden.
 
+pub mod hide;
 pub mod inflate;
 pub mod sse;

@@ -1,1 +1,274 @@
-//! Server-sent events, on bytes.
+//! Server-sent events, by the grammar of the WHATWG HTML standard (section 9.2, "Server-sent events").
+
+/// Takes what the framer finds. Pieces of data come as they pass: nothing is buffered.
+pub trait SseSink {
+    /// A piece of the event's data. Lines are joined by `\n`, which comes as a piece of its own.
+    fn data(&mut self, bytes: &[u8]);
+    /// The event's name, whole, cut to [`MAX_NAME`] bytes. It may come after data.
+    fn event_name(&mut self, name: &[u8]);
+    /// An event ended `end` bytes into the pushed piece. Without a data line it means nothing.
+    fn end_of_event(&mut self, end: usize, has_data: bool);
+}
+
+/// Longest event name that is kept, in bytes; longer than any in use.
+pub const MAX_NAME: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// In the name of a field, of which so many bytes have come.
+    Field,
+    /// After the colon: one space is skipped.
+    Space(Name),
+    Value(Name),
+    /// In a comment or a field that is not wanted.
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Data,
+    Event,
+}
+
+/// Splits a stream into events. Lines may end in LF, CR LF or CR; the stream may be cut anywhere.
+///
+/// Memory: the name of a field and of an event, at most 64 bytes each.
+#[derive(Debug)]
+pub struct SseFramer {
+    state: State,
+    /// The name of the field so far; longer names are none of ours.
+    field: Vec<u8>,
+    event: Vec<u8>,
+    /// Whether the line has no byte yet.
+    at_line_start: bool,
+    /// The last byte was a CR: a LF that follows belongs to it.
+    after_cr: bool,
+    /// An empty line ended in CR: the event ends there, or one byte later if that is a LF.
+    ends_pending: bool,
+    has_data: bool,
+    /// How much of the byte order mark has come; past 3, the stream has begun.
+    mark: usize,
+}
+
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+impl Default for SseFramer {
+    fn default() -> Self {
+        Self {
+            state: State::Field,
+            field: Vec::new(),
+            event: Vec::new(),
+            at_line_start: true,
+            after_cr: false,
+            ends_pending: false,
+            has_data: false,
+            mark: 0,
+        }
+    }
+}
+
+impl SseFramer {
+    /// Takes the next piece.
+    pub fn push(&mut self, bytes: &[u8], sink: &mut impl SseSink) {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            if self.mark < BYTE_ORDER_MARK.len() && self.is_mark(byte) {
+                at += 1;
+                continue;
+            }
+            if core::mem::take(&mut self.ends_pending) {
+                let end = if byte == b'\n' { at + 1 } else { at };
+                self.end(end, sink);
+                if byte == b'\n' {
+                    self.after_cr = false;
+                    at = end;
+                    continue;
+                }
+            }
+            if core::mem::take(&mut self.after_cr) && byte == b'\n' {
+                at += 1;
+                continue;
+            }
+            if matches!(byte, b'\n' | b'\r') {
+                at += 1;
+                self.line_end(byte, at, sink);
+                continue;
+            }
+            at = self.line(bytes, at, byte, sink);
+        }
+    }
+
+    /// Says that the stream is over. An event without its empty line still counts: several servers leave the last one out.
+    pub fn finish(&mut self, sink: &mut impl SseSink) {
+        if core::mem::take(&mut self.ends_pending) {
+            self.end(0, sink);
+        }
+        if !self.at_line_start {
+            self.line_end(b'\n', 0, sink);
+        }
+        if self.has_data || !self.event.is_empty() {
+            self.end(0, sink);
+        }
+    }
+
+    /// Whether the byte belongs to a byte order mark at the start of the stream.
+    fn is_mark(&mut self, byte: u8) -> bool {
+        if BYTE_ORDER_MARK.get(self.mark) == Some(&byte) {
+            self.mark += 1;
+            return true;
+        }
+        self.mark = BYTE_ORDER_MARK.len();
+        false
+    }
+
+    /// Takes bytes within a line, from `at`; gives back where it stopped.
+    fn line(&mut self, bytes: &[u8], at: usize, byte: u8, sink: &mut impl SseSink) -> usize {
+        self.at_line_start = false;
+        match self.state {
+            State::Field if byte == b':' => {
+                self.state = match self.field.as_slice() {
+                    b"data" => State::Space(Name::Data),
+                    b"event" => State::Space(Name::Event),
+                    _ => State::Skip,
+                };
+                self.begin_value(sink);
+                at + 1
+            }
+            State::Field => {
+                if self.field.len() < MAX_NAME {
+                    self.field.push(byte);
+                }
+                at + 1
+            }
+            State::Space(name) => {
+                self.state = State::Value(name);
+                if byte == b' ' { at + 1 } else { at }
+            }
+            State::Value(_) | State::Skip => {
+                let rest = bytes.get(at..).unwrap_or_default();
+                let len = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+                let run = rest.get(..len).unwrap_or_default();
+                match self.state {
+                    State::Value(Name::Data) => sink.data(run),
+                    State::Value(Name::Event) => {
+                        let room = MAX_NAME.saturating_sub(self.event.len());
+                        self.event.extend_from_slice(run.get(..room).unwrap_or(run));
+                    }
+                    _ => {}
+                }
+                at + len
+            }
+        }
+    }
+
+    fn begin_value(&mut self, sink: &mut impl SseSink) {
+        match self.state {
+            State::Space(Name::Data) if core::mem::replace(&mut self.has_data, true) => {
+                sink.data(b"\n");
+            }
+            State::Space(Name::Event) => self.event.clear(),
+            _ => {}
+        }
+    }
+
+    fn line_end(&mut self, byte: u8, at: usize, sink: &mut impl SseSink) {
+        self.after_cr = byte == b'\r';
+        if self.at_line_start {
+            if self.after_cr {
+                self.ends_pending = true;
+            } else {
+                self.end(at, sink);
+            }
+            return;
+        }
+        if self.state == State::Field && self.field.as_slice() == b"data" {
+            // A field without a colon has the empty value.
+            self.state = State::Space(Name::Data);
+            self.begin_value(sink);
+        }
+        self.state = State::Field;
+        self.field.clear();
+        self.at_line_start = true;
+    }
+
+    fn end(&mut self, at: usize, sink: &mut impl SseSink) {
+        if !self.event.is_empty() {
+            sink.event_name(&self.event);
+        }
+        self.event.clear();
+        sink.end_of_event(at, core::mem::take(&mut self.has_data));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Collect {
+        open: Vec<u8>,
+        name: Vec<u8>,
+        events: Vec<(String, String, bool)>,
+        ends: Vec<usize>,
+    }
+
+    impl SseSink for Collect {
+        fn data(&mut self, bytes: &[u8]) {
+            self.open.extend_from_slice(bytes);
+        }
+        fn event_name(&mut self, name: &[u8]) {
+            self.name = name.to_vec();
+        }
+        fn end_of_event(&mut self, end: usize, has_data: bool) {
+            let text = |bytes: &mut Vec<u8>| String::from_utf8_lossy(&core::mem::take(bytes)).into_owned();
+            self.events.push((text(&mut self.name), text(&mut self.open), has_data));
+            self.ends.push(end);
+        }
+    }
+
+    fn frame(pieces: &[&[u8]]) -> Vec<(String, String)> {
+        let (mut framer, mut sink) = (SseFramer::default(), Collect::default());
+        for piece in pieces {
+            framer.push(piece, &mut sink);
+        }
+        framer.finish(&mut sink);
+        sink.events.into_iter().filter(|(_, _, has)| *has).map(|(name, data, _)| (name, data)).collect()
+    }
+
+    #[test]
+    fn ok_lines_names_and_comments() {
+        let text = "\u{feff}: hi\nevent: a\ndata: 1\ndata:2\nid: 7\n\ndata\n\n: OPENROUTER PROCESSING\n\ndata:  x\r\n\r\ndata: cr\r\rdata: end";
+        let pair = |name: &str, data: &str| (name.to_owned(), data.to_owned());
+        assert_eq!(
+            frame(&[text.as_bytes()]),
+            [pair("a", "1\n2"), pair("", ""), pair("", " x"), pair("", "cr"), pair("", "end")]
+        );
+    }
+
+    #[test]
+    fn ok_an_event_ends_after_all_of_its_line_end() {
+        let (mut framer, mut sink) = (SseFramer::default(), Collect::default());
+        framer.push(b"data: 1\r\n\r\ndata: 2\n\n", &mut sink);
+        assert_eq!(sink.ends, [11, 20]);
+        let (mut framer, mut sink) = (SseFramer::default(), Collect::default());
+        framer.push(b"data: 1\r\n\r", &mut sink);
+        assert!(sink.ends.is_empty());
+        framer.push(b"\ndata: 2", &mut sink);
+        assert_eq!(sink.ends, [1]);
+    }
+
+    proptest! {
+        /// Cut anywhere: how a stream is cut changes nothing.
+        #[test]
+        fn cut_anywhere(lines in prop::collection::vec("(data|event|id|:|x)?:? ?[a\r\n]{0,3}", 0..12), at in any::<prop::sample::Index>()) {
+            let text = lines.concat();
+            let whole = frame(&[text.as_bytes()]);
+            let (a, b) = text.as_bytes().split_at(at.index(text.len() + 1));
+            prop_assert_eq!(&frame(&[a, b]), &whole);
+            let single: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            prop_assert_eq!(&frame(&single), &whole);
+        }
+    }
+}

@@ -3,6 +3,12 @@
 //! A [`Shape`] is a static tree of the paths that somebody wants to see. Whatever stands elsewhere in the document is skipped
 //! without being stored, so that the word `usage` inside a prompt means nothing and a megabyte of base64 costs no memory.
 
+mod machine;
+#[cfg(test)]
+mod tests;
+
+pub use machine::{End, Scanner};
+
 /// What a picked value means. One vocabulary for all dialects: a dialect is mostly a table from its paths to these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -26,8 +32,14 @@ pub enum Field {
     Message,
     /// Text that the model reads: counted for the input estimate.
     InputText,
+    /// JSON that the model reads as a whole, such as a tool's schema: its bytes count for the input estimate.
+    InputJson,
     /// The `type` of a content part.
     PartType,
+    /// The `type` of a tool.
+    ToolType,
+    /// Something whose presence means that the provider may feed the model more than the body holds.
+    Unboundable,
     // ---- reply ----
     /// `id` of the reply.
     ResponseId,
@@ -88,9 +100,9 @@ pub struct Shape {
     /// What the value here means, if it is wanted itself.
     pub field: Option<Field>,
     /// Wanted members, if the value is an object.
-    pub members: &'static [(&'static str, &'static Shape)],
+    pub members: &'static [(&'static str, &'static Self)],
     /// Wanted elements, if the value is an array.
-    pub items: Option<&'static Shape>,
+    pub items: Option<&'static Self>,
 }
 
 impl Shape {
@@ -160,7 +172,7 @@ pub struct Found<'a> {
     pub field: Field,
     /// The value.
     pub value: Value<'a>,
-    /// Offset of its first byte in the document.
+    /// Offset of its first byte in the document; for the end of an object or array, that of its opening bracket.
     pub start: u64,
     /// Offset past its last byte (for a start of object or array: past the bracket).
     pub end: u64,

@@ -1,10 +1,37 @@
 //! What usage costs: exact decimals, integer arithmetic.
 
+use core::fmt;
 use std::borrow::Cow;
+
+mod calc;
+mod catalog;
+#[cfg(test)]
+mod tests;
+
+pub use calc::{Query, known_model, price};
 
 /// An amount of money in units of 1e-12 USD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PicoUsd(pub u128);
+
+impl PicoUsd {
+    /// Whole micro-dollars, rounded half up.
+    #[must_use]
+    pub fn micros(self) -> u64 {
+        u64::try_from(self.0.saturating_add(500_000) / 1_000_000).unwrap_or(u64::MAX)
+    }
+}
+
+/// A plain decimal in USD without exponent or trailing zeros.
+impl fmt::Display for PicoUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const ONE_USD: u128 = 1_000_000_000_000;
+        let fraction = format!("{:012}", self.0 % ONE_USD);
+        let fraction = fraction.trim_end_matches('0');
+        write!(f, "{}", self.0 / ONE_USD)?;
+        if fraction.is_empty() { Ok(()) } else { write!(f, ".{fraction}") }
+    }
+}
 
 /// Whether a cost is known. The names are the event's `cost_status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

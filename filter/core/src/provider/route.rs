@@ -7,12 +7,11 @@ use std::{borrow::Cow, rc::Rc};
 
 use hashbrown::HashMap;
 
-use super::{
-    DialectId, Row,
-    host::{Host, matches},
-    path, table,
+use super::{DialectId, Row, host::Host, path, table};
+use crate::{
+    config::{Config, Unknown},
+    glob::matches,
 };
-use crate::config::{Config, Unknown};
 
 /// The rows of one configuration, ready for lookups.
 #[derive(Clone, Debug)]
@@ -108,7 +107,14 @@ impl Providers {
             }
         }
         let prefix_authorities = config.prefix_authorities.iter().map(|text| text.as_bytes().to_ascii_lowercase());
-        Self { rows, by_id, by_host, patterns, prefix_authorities: prefix_authorities.collect(), unknown: config.unknown }
+        Self {
+            rows,
+            by_id,
+            by_host,
+            patterns,
+            prefix_authorities: prefix_authorities.collect(),
+            unknown: config.unknown,
+        }
     }
 
     /// All rows: the operator's first.

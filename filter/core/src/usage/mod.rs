@@ -2,6 +2,11 @@
 
 use core::fmt;
 
+mod check;
+pub mod estimate;
+pub mod meter;
+pub(crate) mod number;
+
 /// How usage became known. The names are the event's `usage_status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UsageStatus {
@@ -140,6 +145,12 @@ impl Flags {
     #[must_use]
     pub const fn contains(self, flag: Flag) -> bool {
         self.0 & (1 << flag as u8) != 0
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether none is set.

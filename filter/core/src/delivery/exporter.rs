@@ -1,0 +1,389 @@
+//! The delivery machine of one root context.
+
+use hashbrown::HashMap;
+
+use super::{
+    batch::{self, Batch, Item},
+    pool::Pool,
+    retry::{Answer, Backoff, retry_after_ms},
+    ring::{Fate, Progress, PushError},
+    spec::Sink,
+};
+use crate::{
+    effect::{Effect, Level},
+    event::encode,
+    metric::Metric,
+    random::Random,
+    store::SharedStore,
+    time::Timestamp,
+};
+
+/// How often rings are tended, in milliseconds.
+const TEND_MS: u64 = 1_000;
+/// Milliseconds between ticks while nothing waits.
+const IDLE_MS: u32 = 1_000;
+
+/// Takes events over and sees that they arrive.
+#[derive(Debug)]
+pub struct Exporter {
+    sink: Sink,
+    source: String,
+    pool: Pool,
+    random: Random,
+    backoff: Backoff,
+    in_flight: HashMap<u64, Batch>,
+    /// Halves of condemned batches, to be sent on their own.
+    splits: Vec<Vec<Item>>,
+    next_token: u64,
+    tended: Option<Timestamp>,
+    /// Writer and `seq` of events that found no place in shared data.
+    homeless: (u64, u64),
+}
+
+impl Exporter {
+    /// An exporter that owns nothing yet.
+    #[must_use]
+    pub fn new(sink: Sink, source: String, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        Self {
+            pool: Pool::new(sink.queue_bytes, random.next()),
+            backoff: Backoff::new(&sink),
+            homeless: (random.next(), 0),
+            random,
+            sink,
+            source,
+            in_flight: HashMap::new(),
+            splits: Vec::new(),
+            next_token: 0,
+            tended: None,
+        }
+    }
+
+    /// Takes an event over. `encode` is told writer and seq; what it makes comes back.
+    pub fn accept(
+        &mut self,
+        store: &dyn SharedStore,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+        encode: &mut dyn FnMut(u64, u64) -> Vec<u8>,
+    ) -> Vec<u8> {
+        effects.push(Effect::Measure(Metric::Events("accepted"), 1));
+        let mut pushed = self.pool.push(store, now, encode);
+        if pushed == Err(PushError::Full) && self.drop_oldest(store, now, effects) {
+            pushed = self.pool.push(store, now, encode);
+        }
+        if let Ok((_, event)) = pushed {
+            if self.is_batch_full() {
+                self.send(store, now, effects);
+            }
+            return event;
+        }
+        // Shared data fails: the log is the only place left.
+        let (writer, seq) = &mut self.homeless;
+        *seq = seq.saturating_add(1);
+        let event = encode(*writer, *seq);
+        dead_letter(&event, effects);
+        event
+    }
+
+    /// Makes room. What is dropped is counted, and its `seq` stays as a gap.
+    fn drop_oldest(&mut self, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        let rings = self.pool.rings.iter_mut().filter(|ring| ring.oldest().is_some());
+        let Some(ring) = rings.min_by_key(|ring| ring.head.oldest) else { return false };
+        let Some(seq) = ring.oldest() else { return false };
+        match ring.finish(store, &[(seq, Fate::Dropped)], now) {
+            Some(fates) => {
+                count(&fates, effects);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sends what waits and is due, and looks after the rings.
+    pub fn on_tick(&mut self, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.backoff.cap(now);
+        // A clock that went back must not stop the care of rings.
+        if self.tended.is_none_or(|last| now.millis_since(last) >= TEND_MS || now < last) {
+            self.tended = Some(now);
+            let depth = self.pool.tend(store, now);
+            let age = if depth.oldest == 0 { 0 } else { now.millis().saturating_sub(depth.oldest) };
+            effects.push(Effect::Measure(Metric::EventQueueBytes, depth.bytes));
+            effects.push(Effect::Measure(Metric::EventOldestMs, age));
+            self.heartbeats(store, now, effects);
+            self.give_up(store, now, effects);
+        }
+        if self.is_batch_due(now) {
+            self.send(store, now, effects);
+        }
+    }
+
+    /// The collector answered, or nobody did (`status` absent).
+    pub fn on_callout_response(
+        &mut self,
+        token: u64,
+        status: Option<u32>,
+        retry_after: Option<&str>,
+        store: &dyn SharedStore,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(batch) = self.in_flight.remove(&token) else { return };
+        let answer = Answer::of(status);
+        effects.push(Effect::Measure(Metric::Callouts(answer.code()), 1));
+        let Batch::Events(items) = batch else { return };
+        match answer {
+            Answer::Delivered => {
+                self.backoff.succeeded();
+                self.finish(&items, Fate::Delivered, store, now, effects);
+            }
+            Answer::Condemned => {
+                self.backoff.succeeded();
+                self.condemn(items, store, now, effects);
+            }
+            Answer::Retry => {
+                let wait = retry_after.and_then(|value| retry_after_ms(value, now));
+                self.backoff.failed(wait, &mut self.random, now);
+                self.put_back(&items);
+            }
+        }
+        if self.is_batch_due(now) {
+            self.send(store, now, effects);
+        }
+    }
+
+    /// The host refused to start a callout.
+    pub fn on_callout_failed(
+        &mut self,
+        token: u64,
+        _store: &dyn SharedStore,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(batch) = self.in_flight.remove(&token) else { return };
+        effects.push(Effect::Measure(Metric::Callouts("not_started"), 1));
+        if let Batch::Events(items) = batch {
+            self.backoff.failed(None, &mut self.random, now);
+            self.put_back(&items);
+        }
+    }
+
+    /// Milliseconds until the next tick is wanted.
+    #[must_use]
+    pub fn next_tick_ms(&self, now: Timestamp) -> u32 {
+        if self.waiting_since().is_none() && self.splits.is_empty() {
+            return IDLE_MS;
+        }
+        // Half of the delay: a tick comes late under load, and an event must not wait for two.
+        let soon = u64::from(self.sink.batch_delay_ms / 2);
+        let wait = self.backoff.wait_ms(now).max(soon).clamp(2, u64::from(IDLE_MS));
+        u32::try_from(wait).unwrap_or(IDLE_MS)
+    }
+
+    /// Gives the rings back and tells what is in them.
+    pub fn drain_for_shutdown(&mut self, store: &dyn SharedStore, _now: Timestamp) -> Vec<Vec<u8>> {
+        let mut unsent = Vec::new();
+        for ring in core::mem::take(&mut self.pool.rings) {
+            let seqs = ring.head.tail..ring.head.next;
+            unsent.extend(
+                seqs.filter_map(|seq| ring.read(store, seq)).map(|(event, _, _)| event).filter(|e| !e.is_empty()),
+            );
+            ring.give_back(store);
+        }
+        unsent
+    }
+
+    fn waiting_since(&self) -> Option<u64> {
+        self.pool.rings.iter().filter_map(super::ring::Ring::waiting_since).min()
+    }
+
+    fn is_batch_full(&self) -> bool {
+        let waiting: usize = self.pool.rings.iter().map(super::ring::Ring::waiting_count).sum();
+        waiting >= self.sink.batch_events
+    }
+
+    fn is_batch_due(&self, now: Timestamp) -> bool {
+        let delay = u64::from(self.sink.batch_delay_ms);
+        // Half a tick early is better than a whole one late.
+        let is_old = |since: u64| now.millis() < since || now.millis().saturating_sub(since) >= delay / 2;
+        !self.splits.is_empty() || self.is_batch_full() || self.waiting_since().is_some_and(is_old)
+    }
+
+    /// Sends batches while there is something to send and the backoff allows it.
+    fn send(&mut self, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) {
+        while self.backoff.allows(self.events_in_flight(), now) {
+            let items = self.splits.pop().unwrap_or_else(|| self.next_batch());
+            let items: Vec<Item> = items.into_iter().filter(|item| self.is_ours(*item)).collect();
+            if items.is_empty() {
+                if self.splits.is_empty() && self.waiting_since().is_none() {
+                    return;
+                }
+                continue;
+            }
+            let mut events = Vec::with_capacity(items.len());
+            for item in &items {
+                if let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) {
+                    if let Some((event, _, _)) = ring.read(store, item.seq) {
+                        events.push(event);
+                    }
+                    ring.set(item.seq, Progress::InFlight);
+                }
+            }
+            self.next_token = self.next_token.wrapping_add(1);
+            effects.push(Effect::Callout(batch::callout(&self.sink, self.next_token, &events)));
+            self.in_flight.insert(self.next_token, Batch::Events(items));
+        }
+    }
+
+    fn events_in_flight(&self) -> usize {
+        self.in_flight.values().filter(|batch| matches!(batch, Batch::Events(_))).count()
+    }
+
+    fn is_ours(&self, item: Item) -> bool {
+        let ring = self.pool.rings.iter().find(|ring| ring.number == item.ring);
+        ring.is_some_and(|ring| (ring.head.tail..ring.head.next).contains(&item.seq))
+    }
+
+    /// The oldest waiting events, up to the bounds of a batch. Events of condemned batches are none of them.
+    fn next_batch(&self) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut bytes = 0_usize;
+        for ring in &self.pool.rings {
+            for seq in ring.waiting() {
+                let size = ring.bytes_of(seq).saturating_add(1);
+                let is_full =
+                    items.len() >= self.sink.batch_events || bytes.saturating_add(size) > self.sink.batch_bytes;
+                if is_full && !items.is_empty() {
+                    return items;
+                }
+                bytes = bytes.saturating_add(size);
+                items.push(Item { ring: ring.number, seq });
+            }
+        }
+        items
+    }
+
+    fn put_back(&mut self, items: &[Item]) {
+        for item in items {
+            if let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) {
+                ring.set(item.seq, Progress::Waiting);
+            }
+        }
+    }
+
+    /// Splits a batch that the collector will never take until the guilty events are alone.
+    fn condemn(&mut self, items: Vec<Item>, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) {
+        if items.len() > 1 {
+            let (first, second) = items.split_at_checked(items.len() / 2).unwrap_or((&items, &[]));
+            // They stay marked as under way, so that no other batch takes them.
+            self.splits.push(second.to_vec());
+            self.splits.push(first.to_vec());
+            return;
+        }
+        for item in &items {
+            let ring = self.pool.rings.iter().find(|ring| ring.number == item.ring);
+            if let Some((event, _, _)) = ring.and_then(|ring| ring.read(store, item.seq)) {
+                log_dead_letter(&event, effects);
+            }
+        }
+        self.finish(&items, Fate::DeadLettered, store, now, effects);
+    }
+
+    fn finish(
+        &mut self,
+        items: &[Item],
+        fate: Fate,
+        store: &dyn SharedStore,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.pool.rings.retain_mut(|ring| {
+            let number = ring.number;
+            let of_ring = items.iter().filter(|item| item.ring == number);
+            let done: Vec<(u64, Fate)> = of_ring.map(|item| (item.seq, fate)).collect();
+            if done.is_empty() {
+                return true;
+            }
+            match ring.finish(store, &done, now) {
+                Some(fates) => {
+                    count(&fates, effects);
+                    true
+                }
+                // The new owner sends them again: a second delivery, never a loss.
+                None => false,
+            }
+        });
+    }
+
+    /// Dead-letters what is older than anybody waits for.
+    fn give_up(&mut self, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) {
+        let limit = self.sink.give_up_after_secs.saturating_mul(1_000);
+        let mut old = Vec::new();
+        for ring in &self.pool.rings {
+            for seq in ring.waiting() {
+                let Some((event, came, _)) = ring.read(store, seq) else { break };
+                if now.millis().saturating_sub(came) < limit {
+                    break;
+                }
+                log_dead_letter(&event, effects);
+                old.push(Item { ring: ring.number, seq });
+            }
+        }
+        if !old.is_empty() {
+            self.finish(&old, Fate::DeadLettered, store, now, effects);
+        }
+    }
+
+    fn heartbeats(&mut self, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) {
+        let period = self.sink.heartbeat_secs.saturating_mul(1_000);
+        let mut beats = Vec::new();
+        for ring in &mut self.pool.rings {
+            let since = now.millis().saturating_sub(ring.head.heartbeat);
+            if since < period || !ring.beat(store, now) {
+                continue;
+            }
+            let head = &ring.head;
+            beats.push(encode::heartbeat(
+                &encode::Heartbeat {
+                    id: self.random.uuid_v7(now),
+                    time: now,
+                    writer: head.writer,
+                    last_seq: head.next.saturating_sub(1),
+                    accepted: head.accepted,
+                    delivered: head.delivered,
+                    dead_lettered: head.dead_lettered,
+                    dropped: head.dropped,
+                    // Those that are done but not yet at the tail are not queued any more.
+                    queued: head.accepted.saturating_sub(head.delivered + head.dead_lettered + head.dropped),
+                },
+                &self.source,
+            ));
+        }
+        if !beats.is_empty() {
+            self.next_token = self.next_token.wrapping_add(1);
+            effects.push(Effect::Callout(batch::callout(&self.sink, self.next_token, &beats)));
+            self.in_flight.insert(self.next_token, Batch::Heartbeat);
+        }
+    }
+}
+
+fn count(fates: &[Fate], effects: &mut Vec<Effect>) {
+    for (fate, result) in
+        [(Fate::Delivered, "delivered"), (Fate::DeadLettered, "dead_lettered"), (Fate::Dropped, "dropped")]
+    {
+        let number = fates.iter().filter(|other| **other == fate).count() as u64;
+        if number > 0 {
+            effects.push(Effect::Measure(Metric::Events(result), number));
+        }
+    }
+}
+
+/// An event that nobody takes goes to the log, tagged, so that it can be sent again from there.
+fn dead_letter(event: &[u8], effects: &mut Vec<Effect>) {
+    effects.push(Effect::Measure(Metric::Events("dead_lettered"), 1));
+    log_dead_letter(event, effects);
+}
+
+fn log_dead_letter(event: &[u8], effects: &mut Vec<Effect>) {
+    effects.push(Effect::Log(Level::Warn, format!("meterr dead letter: {}", String::from_utf8_lossy(event))));
+}

@@ -1,0 +1,144 @@
+//! The fixed pool of rings in shared data, and those of it that this root context owns.
+
+use super::{
+    head::{Head, LEASE_MS},
+    ring::{self, PushError, Ring},
+};
+use crate::{random::Random, store::SharedStore, time::Timestamp};
+
+/// Rings in a process. Each worker needs one, and takes more while the collector is down.
+pub(super) const RINGS: u8 = 16;
+/// A slot for each so many bytes of a ring: events of half the usual size fill slots and bytes alike.
+const BYTES_PER_SLOT: usize = 512;
+/// After a look at all rings that found no room, the next look comes so much later.
+const LOOK_AGAIN_MS: u64 = 1_000;
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    owner: u64,
+    ring_bytes: usize,
+    slots: u64,
+    pub(super) rings: Vec<Ring>,
+    no_room_until: u64,
+    random: Random,
+}
+
+/// All rings of the process together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Depth {
+    pub(super) bytes: u64,
+    /// When the oldest event came, milliseconds since the epoch; 0 if there is none.
+    pub(super) oldest: u64,
+}
+
+impl Pool {
+    pub(super) fn new(queue_bytes: usize, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let ring_bytes = queue_bytes / usize::from(RINGS);
+        let slots = (ring_bytes / BYTES_PER_SLOT).clamp(16, 65_536) as u64;
+        Self { owner: random.next().max(1), ring_bytes, slots, rings: Vec::new(), no_room_until: 0, random }
+    }
+
+    /// Puts an event into a ring of ours, or into one that is claimed for it. `encode` is told writer and seq.
+    pub(super) fn push(
+        &mut self,
+        store: &dyn SharedStore,
+        now: Timestamp,
+        encode: &mut dyn FnMut(u64, u64) -> Vec<u8>,
+    ) -> Result<(usize, Vec<u8>), PushError> {
+        // Each lost ring costs a turn, and so does one claimed.
+        for _ in 0..u16::from(RINGS).saturating_mul(2) {
+            let Some(at) = self.with_room(store, now) else { return Err(PushError::Full) };
+            let Some(ring) = self.rings.get_mut(at) else { return Err(PushError::Full) };
+            let event = encode(ring.head.writer, ring.head.next);
+            match ring.push(store, &event, self.ring_bytes, now) {
+                Ok(()) => return Ok((at, event)),
+                Err(PushError::Full) => self.claim_another(store, now)?,
+                Err(PushError::Lost) => {
+                    self.rings.remove(at);
+                }
+            }
+        }
+        Err(PushError::Lost)
+    }
+
+    /// The first ring of ours with room for a usual event.
+    fn with_room(&mut self, store: &dyn SharedStore, now: Timestamp) -> Option<usize> {
+        let usual = 2 * BYTES_PER_SLOT;
+        let has_room = |ring: &Ring| ring.has_room(usual, self.ring_bytes);
+        if let Some(at) = self.rings.iter().position(has_room) {
+            return Some(at);
+        }
+        self.claim_another(store, now).ok()?;
+        self.rings.len().checked_sub(1)
+    }
+
+    fn claim_another(&mut self, store: &dyn SharedStore, now: Timestamp) -> Result<(), PushError> {
+        if now.millis() < self.no_room_until {
+            return Err(PushError::Full);
+        }
+        let offset = u8::try_from(self.owner % u64::from(RINGS)).unwrap_or(0);
+        for step in 0..RINGS {
+            let number = offset.wrapping_add(step) % RINGS;
+            if self.rings.iter().any(|ring| ring.number == number) {
+                continue;
+            }
+            let Ok(read) = ring::read_head(store, number) else { continue };
+            let fits = read.is_none_or(|(head, _)| head.is_free(now) && head.queued() == 0);
+            if fits && self.take(store, number, read, now) {
+                return Ok(());
+            }
+        }
+        self.no_room_until = now.millis().saturating_add(LOOK_AGAIN_MS);
+        Err(PushError::Full)
+    }
+
+    fn take(
+        &mut self,
+        store: &dyn SharedStore,
+        number: u8,
+        read: Option<(Head, crate::store::Version)>,
+        now: Timestamp,
+    ) -> bool {
+        let writer = self.random.next();
+        match Ring::take(store, number, read, self.owner, writer, self.slots, now) {
+            Some(ring) => {
+                self.rings.push(ring);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Looks at all rings: renews our leases, adopts what others left behind, gives back what is not needed. Gives back the depth of the
+    /// whole queue.
+    pub(super) fn tend(&mut self, store: &dyn SharedStore, now: Timestamp) -> Depth {
+        let renew_below = now.millis().saturating_add(LEASE_MS / 2);
+        self.rings.retain_mut(|ring| ring.head.lease_until > renew_below || ring.renew(store, now));
+        while let Some(at) = self.spare() {
+            self.rings.remove(at).give_back(store);
+        }
+        let mut depth = Depth::default();
+        for number in 0..RINGS {
+            let Ok(Some((head, version))) = ring::read_head(store, number) else { continue };
+            depth.bytes = depth.bytes.saturating_add(head.bytes);
+            if head.oldest > 0 && (depth.oldest == 0 || head.oldest < depth.oldest) {
+                depth.oldest = head.oldest;
+            }
+            let is_ours = self.rings.iter().any(|ring| ring.number == number);
+            if !is_ours && head.queued() > 0 && head.is_free(now) {
+                self.take(store, number, Some((head, version)), now);
+            }
+        }
+        if depth.bytes == 0 {
+            self.no_room_until = 0;
+        }
+        depth
+    }
+
+    /// An empty ring beyond the first, if there is one.
+    fn spare(&self) -> Option<usize> {
+        let is_spare = |(at, ring): &(usize, &Ring)| *at > 0 && ring.head.queued() == 0;
+        self.rings.iter().enumerate().find(is_spare).map(|(at, _)| at)
+    }
+}

@@ -1,0 +1,123 @@
+//! `anthropic.messages`: Anthropic Messages, wherever its own shape is spoken.
+//!
+//! Source: anthropic-python `types/usage.py`, `types/message_delta_usage.py`, `lib/streaming/_messages.py`.
+
+use super::Dialect;
+use crate::{
+    json::scan::{Field, Shape},
+    provider::{DialectId, ErrorShape},
+};
+
+pub(super) static DIALECT: Dialect = Dialect {
+    id: DialectId::AnthropicMessages,
+    name: "anthropic.messages",
+    operation: "chat",
+    endpoint: "/v1/messages",
+    request: &REQUEST,
+    reply: &REPLY,
+    record: &RECORD,
+    errors: ErrorShape::Anthropic,
+    can_inject: false,
+    cache_outside_input: true,
+    bounded_parts: &["text", "tool_use", "tool_result", "thinking", "redacted_thinking"],
+    bounded_tools: &["custom"],
+    end_marker: None,
+    end_record: Some("message_stop"),
+    // Its `output_tokens` is a placeholder of one to eight tokens.
+    start_record: Some("message_start"),
+};
+
+static MODEL: Shape = Shape::value(Field::RequestModel);
+static STREAM: Shape = Shape::value(Field::Stream);
+static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
+static REQUEST_TIER: Shape = Shape::value(Field::RequestTier);
+static INPUT_TEXT: Shape = Shape::value(Field::InputText);
+static INPUT_JSON: Shape = Shape::value(Field::InputJson);
+static PART_TYPE: Shape = Shape::value(Field::PartType);
+static TOOL_TYPE: Shape = Shape::value(Field::ToolType);
+static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
+static RESULT_PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT)]);
+static RESULT: Shape = Shape::value(Field::InputText).or_array(&RESULT_PART);
+static PART: Shape = Shape::object(&[
+    ("type", &PART_TYPE),
+    ("text", &INPUT_TEXT),
+    ("thinking", &INPUT_TEXT),
+    ("input", &INPUT_JSON),
+    ("content", &RESULT),
+]);
+static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
+static MESSAGE: Shape = Shape::object(&[("content", &CONTENT)]).and(Field::Message);
+static MESSAGES: Shape = Shape::array(&MESSAGE);
+static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
+static TOOLS: Shape = Shape::array(&TOOL);
+static REQUEST: Shape = Shape::object(&[
+    ("model", &MODEL),
+    ("stream", &STREAM),
+    ("max_tokens", &MAX_OUTPUT),
+    ("service_tier", &REQUEST_TIER),
+    ("system", &CONTENT),
+    ("messages", &MESSAGES),
+    ("tools", &TOOLS),
+    ("mcp_servers", &UNBOUNDABLE),
+    ("container", &UNBOUNDABLE),
+]);
+
+static INPUT: Shape = Shape::value(Field::Input);
+static OUTPUT: Shape = Shape::value(Field::Output);
+static CACHE_READ: Shape = Shape::value(Field::CacheRead);
+static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
+static CACHE_WRITE_5M: Shape = Shape::value(Field::CacheWrite5m);
+static CACHE_WRITE_1H: Shape = Shape::value(Field::CacheWrite1h);
+static REASONING: Shape = Shape::value(Field::Reasoning);
+static WEB_SEARCHES: Shape = Shape::value(Field::WebSearches);
+static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
+static CACHE_CREATION: Shape =
+    Shape::object(&[("ephemeral_5m_input_tokens", &CACHE_WRITE_5M), ("ephemeral_1h_input_tokens", &CACHE_WRITE_1H)]);
+static OUTPUT_DETAILS: Shape = Shape::object(&[("thinking_tokens", &REASONING)]);
+static SERVER_TOOLS: Shape = Shape::object(&[("web_search_requests", &WEB_SEARCHES)]);
+static USAGE: Shape = Shape::object(&[
+    ("input_tokens", &INPUT),
+    ("output_tokens", &OUTPUT),
+    ("cache_read_input_tokens", &CACHE_READ),
+    ("cache_creation_input_tokens", &CACHE_WRITE),
+    ("cache_creation", &CACHE_CREATION),
+    ("output_tokens_details", &OUTPUT_DETAILS),
+    ("server_tool_use", &SERVER_TOOLS),
+    ("service_tier", &SERVICE_TIER),
+])
+.and(Field::Usage);
+
+static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
+static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
+static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
+static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
+static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
+static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
+static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE)]).and(Field::Error);
+static BLOCK: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]);
+static BLOCKS: Shape = Shape::array(&BLOCK);
+static REPLY: Shape = Shape::object(&[
+    ("type", &RECORD_TYPE),
+    ("id", &RESPONSE_ID),
+    ("model", &RESPONSE_MODEL),
+    ("stop_reason", &FINISH_REASON),
+    ("content", &BLOCKS),
+    ("usage", &USAGE),
+    ("error", &ERROR),
+]);
+
+static DELTA: Shape = Shape::object(&[
+    ("text", &OUTPUT_TEXT),
+    ("thinking", &OUTPUT_TEXT),
+    ("partial_json", &OUTPUT_TEXT),
+    ("stop_reason", &FINISH_REASON),
+]);
+static START: Shape = Shape::object(&[("id", &RESPONSE_ID), ("model", &RESPONSE_MODEL), ("usage", &USAGE)]);
+static RECORD: Shape = Shape::object(&[
+    ("type", &RECORD_TYPE),
+    ("message", &START),
+    ("delta", &DELTA),
+    ("content_block", &BLOCK),
+    ("usage", &USAGE),
+    ("error", &ERROR),
+]);

@@ -1,0 +1,152 @@
+//! `openai.chat`: `OpenAI` Chat Completions and the many servers that speak it.
+//!
+//! Sources: openai-python `types/chat/*` and `types/completion_usage.py`. Spellings of compatible servers stand beside the original,
+//! each with its server; the last value of a counter wins.
+
+use super::Dialect;
+use crate::{
+    json::scan::{Field, Shape},
+    provider::{DialectId, ErrorShape},
+};
+
+pub(super) static DIALECT: Dialect = Dialect {
+    id: DialectId::OpenAiChat,
+    name: "openai.chat",
+    operation: "chat",
+    endpoint: "/v1/chat/completions",
+    request: &REQUEST,
+    reply: &REPLY,
+    record: &REPLY,
+    errors: ErrorShape::OpenAi,
+    can_inject: true,
+    cache_outside_input: false,
+    bounded_parts: &["text", "refusal"],
+    bounded_tools: &["function", "custom"],
+    // Compared by its beginning, as openai-python does (`_streaming.py`).
+    end_marker: Some(b"[DONE]"),
+    end_record: None,
+    start_record: None,
+};
+
+static MODEL: Shape = Shape::value(Field::RequestModel);
+static STREAM: Shape = Shape::value(Field::Stream);
+static INCLUDE_USAGE: Shape = Shape::value(Field::IncludeUsage);
+static STREAM_OPTIONS: Shape = Shape::object(&[("include_usage", &INCLUDE_USAGE)]).and(Field::StreamOptions);
+static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
+static CHOICES_WANTED: Shape = Shape::value(Field::Choices);
+static REQUEST_TIER: Shape = Shape::value(Field::RequestTier);
+static INPUT_TEXT: Shape = Shape::value(Field::InputText);
+static INPUT_JSON: Shape = Shape::value(Field::InputJson);
+static PART_TYPE: Shape = Shape::value(Field::PartType);
+static TOOL_TYPE: Shape = Shape::value(Field::ToolType);
+static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
+static PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT), ("refusal", &INPUT_TEXT)]);
+static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
+static MESSAGE: Shape = Shape::object(&[
+    ("content", &CONTENT),
+    ("name", &INPUT_TEXT),
+    ("refusal", &INPUT_TEXT),
+    ("reasoning_content", &INPUT_TEXT),
+    ("tool_calls", &INPUT_JSON),
+    ("function_call", &INPUT_JSON),
+    // A reference to audio that the server keeps.
+    ("audio", &UNBOUNDABLE),
+])
+.and(Field::Message);
+static MESSAGES: Shape = Shape::array(&MESSAGE);
+static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
+static TOOLS: Shape = Shape::array(&TOOL);
+static REQUEST: Shape = Shape::object(&[
+    ("model", &MODEL),
+    ("stream", &STREAM),
+    ("stream_options", &STREAM_OPTIONS),
+    ("max_completion_tokens", &MAX_OUTPUT),
+    ("max_tokens", &MAX_OUTPUT),
+    ("n", &CHOICES_WANTED),
+    ("service_tier", &REQUEST_TIER),
+    ("messages", &MESSAGES),
+    ("tools", &TOOLS),
+    ("functions", &INPUT_JSON),
+    ("response_format", &INPUT_JSON),
+    ("web_search_options", &UNBOUNDABLE),
+]);
+
+static INPUT: Shape = Shape::value(Field::Input);
+static OUTPUT: Shape = Shape::value(Field::Output);
+static TOTAL: Shape = Shape::value(Field::Total);
+static CACHE_READ: Shape = Shape::value(Field::CacheRead);
+static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
+static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
+static INPUT_IMAGE: Shape = Shape::value(Field::InputImage);
+static OUTPUT_TEXT_TOKENS: Shape = Shape::value(Field::OutputTextTokens);
+static REASONING: Shape = Shape::value(Field::Reasoning);
+static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
+static OUTPUT_IMAGE: Shape = Shape::value(Field::OutputImage);
+static REPORTED_COST: Shape = Shape::value(Field::ReportedCost);
+static INPUT_DETAILS: Shape = Shape::object(&[
+    ("cached_tokens", &CACHE_READ),
+    ("cache_write_tokens", &CACHE_WRITE),
+    // Alibaba, compatible mode.
+    ("cache_creation_input_tokens", &CACHE_WRITE),
+    ("audio_tokens", &INPUT_AUDIO),
+    ("image_tokens", &INPUT_IMAGE),
+]);
+static OUTPUT_DETAILS: Shape = Shape::object(&[
+    ("reasoning_tokens", &REASONING),
+    ("audio_tokens", &OUTPUT_AUDIO),
+    ("text_tokens", &OUTPUT_TEXT_TOKENS),
+    ("image_tokens", &OUTPUT_IMAGE),
+]);
+static USAGE: Shape = Shape::object(&[
+    ("prompt_tokens", &INPUT),
+    ("completion_tokens", &OUTPUT),
+    ("total_tokens", &TOTAL),
+    ("prompt_tokens_details", &INPUT_DETAILS),
+    ("completion_tokens_details", &OUTPUT_DETAILS),
+    // DeepSeek: hit and miss are the input.
+    ("prompt_cache_hit_tokens", &CACHE_READ),
+    // Moonshot; also Anthropic's compatible layer.
+    ("cached_tokens", &CACHE_READ),
+    // Mistral.
+    ("num_cached_tokens", &CACHE_READ),
+    // Databricks.
+    ("cache_read_input_tokens", &CACHE_READ),
+    // Databricks, Perplexity.
+    ("reasoning_tokens", &REASONING),
+    // OpenRouter: credits, which are USD.
+    ("cost", &REPORTED_COST),
+])
+.and(Field::Usage);
+
+static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
+static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
+static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
+static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
+static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
+static FUNCTION: Shape = Shape::object(&[("name", &OUTPUT_TEXT), ("arguments", &OUTPUT_TEXT)]);
+static TOOL_CALL: Shape = Shape::object(&[("function", &FUNCTION)]);
+static TOOL_CALLS: Shape = Shape::array(&TOOL_CALL);
+static WRITTEN: Shape = Shape::object(&[
+    ("content", &OUTPUT_TEXT),
+    ("refusal", &OUTPUT_TEXT),
+    // DeepSeek and others; `reasoning` is OpenRouter's, Groq's and Cerebras's name for the same.
+    ("reasoning_content", &OUTPUT_TEXT),
+    ("reasoning", &OUTPUT_TEXT),
+    ("tool_calls", &TOOL_CALLS),
+    ("function_call", &FUNCTION),
+]);
+static CHOICE: Shape = Shape::object(&[("delta", &WRITTEN), ("message", &WRITTEN), ("finish_reason", &FINISH_REASON)]);
+static CHOICES: Shape = Shape::array(&CHOICE).and(Field::ChoicesArray);
+static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
+static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE), ("code", &ERROR_TYPE)]).and(Field::Error);
+// Groq puts the usage of a stream here.
+static X_GROQ: Shape = Shape::object(&[("usage", &USAGE)]);
+static REPLY: Shape = Shape::object(&[
+    ("id", &RESPONSE_ID),
+    ("model", &RESPONSE_MODEL),
+    ("service_tier", &SERVICE_TIER),
+    ("choices", &CHOICES),
+    ("usage", &USAGE),
+    ("error", &ERROR),
+    ("x_groq", &X_GROQ),
+]);

@@ -1,0 +1,109 @@
+//! What a refused client is told: the provider's own error shape, so that its SDK understands.
+
+use super::{Refusal, RefusalKind};
+use crate::{effect::LocalReply, json::write::Object, provider::ErrorShape, time::Timestamp};
+
+/// Longest wait that a client is told to sit out by itself, in milliseconds.
+const MAX_RETRY_MS: u64 = 60_000;
+
+/// `content-type` of our replies.
+#[must_use]
+pub fn json_headers() -> Vec<(String, String)> {
+    vec![("content-type".to_owned(), "application/json".to_owned())]
+}
+
+/// An error body. `kind` is the broad class, `code` the exact one.
+#[must_use]
+pub fn error_body(shape: ErrorShape, status: u32, kind: &str, code: &str, message: &str, id: &str) -> Vec<u8> {
+    let mut error = Object::with_capacity(256);
+    match shape {
+        ErrorShape::OpenAi => {
+            error.text("message", message);
+            error.text("type", kind);
+            error.json("param", b"null");
+            error.text("code", code);
+            let mut body = Object::with_capacity(320);
+            body.json("error", &error.finish());
+            body.finish()
+        }
+        ErrorShape::Anthropic => {
+            // Anthropic's types follow the status (docs, "Errors"); the exact code is a further member.
+            let kind = match status {
+                401 => "authentication_error",
+                404 => "not_found_error",
+                429 => "rate_limit_error",
+                503 => "overloaded_error",
+                _ => "api_error",
+            };
+            error.text("type", kind);
+            error.text("message", message);
+            error.text("code", code);
+            let mut body = Object::with_capacity(320);
+            body.text("type", "error");
+            body.json("error", &error.finish());
+            body.text("request_id", id);
+            body.finish()
+        }
+    }
+}
+
+/// A 401 for a request that nobody pays for.
+#[must_use]
+pub fn unauthorized(shape: ErrorShape, message: &str, id: &str) -> LocalReply {
+    LocalReply {
+        status: 401,
+        headers: json_headers(),
+        body: error_body(shape, 401, "authentication_error", "identity_missing", message, id),
+        details: "meterr_identity_missing",
+    }
+}
+
+/// The reply to a refusal.
+#[must_use]
+pub fn reply(refusal: &Refusal, shape: ErrorShape, id: &str, now: Timestamp) -> LocalReply {
+    let limit = &refusal.limit;
+    let (name, unit, amount) = (&limit.id, limit.unit.code(), limit.amount);
+    let reset = Timestamp::from_secs(limit.reset_at);
+    let at = reset.rfc3339();
+    let mut headers = json_headers();
+    let mut header = |name: &str, value: String| headers.push((name.to_owned(), value));
+    let wait_ms = reset.millis().saturating_sub(now.millis()).max(1);
+    let (status, kind, code, message, details) = match refusal.kind {
+        RefusalKind::RateLimit => {
+            header("retry-after", wait_ms.div_ceil(1_000).to_string());
+            header("retry-after-ms", wait_ms.to_string());
+            header("x-should-retry", (wait_ms <= MAX_RETRY_MS).to_string());
+            let message = format!("Limit {name} of {amount} {unit} is reached. It resets at {at}.");
+            (429, unit, "rate_limit_exceeded", message, "meterr_rate_limit_exceeded")
+        }
+        RefusalKind::Budget => {
+            header("x-should-retry", "false".to_owned());
+            let message = format!("Budget {name} of {amount} {unit} is used up (budget_exceeded). It resets at {at}.");
+            let code = if shape == ErrorShape::OpenAi { "insufficient_quota" } else { "budget_exceeded" };
+            (429, "insufficient_quota", code, message, "meterr_budget_exceeded")
+        }
+        RefusalKind::RequestExceedsLimit => {
+            header("x-should-retry", "false".to_owned());
+            let message = format!(
+                "This request alone can take more than all of limit {name}, which is {amount} {unit} and resets at {at}. \
+                 Lower its output cap or shorten it."
+            );
+            (429, unit, "request_exceeds_limit", message, "meterr_request_exceeds_limit")
+        }
+        RefusalKind::Unbounded => {
+            header("x-should-retry", "false".to_owned());
+            let message = format!(
+                "Limit {name} of {amount} {unit}, which resets at {at}, takes only requests whose consumption is bounded: state \
+                 an output cap, and send text."
+            );
+            (429, unit, "unbounded_request", message, "meterr_unbounded_request")
+        }
+        RefusalKind::Store => {
+            header("retry-after", "1".to_owned());
+            let message =
+                format!("Limit {name} of {amount} {unit}, which resets at {at}, cannot be checked at the moment.");
+            (503, "server_error", "store_error", message, "meterr_store_error")
+        }
+    };
+    LocalReply { status, headers, body: error_body(shape, status, kind, code, &message, id), details }
+}

@@ -1,0 +1,165 @@
+//! From the counters on the wire to [`Usage`], by the dialect's convention of what includes what, checked against the provider's own
+//! total. Where they disagree, the known other conventions are tried in order; what fits none is flagged, never guessed.
+
+use super::{Flag, Usage, meter::Counters};
+use crate::{dialect::Dialect, json::scan::Field};
+
+/// What the counters mean.
+pub(super) fn usage(dialect: &Dialect, provider: &str, counters: &Counters) -> Usage {
+    let mut usage = Usage {
+        cache_read: counters.get(Field::CacheRead),
+        cache_write: counters.get(Field::CacheWrite),
+        cache_write_5m: counters.get(Field::CacheWrite5m),
+        cache_write_1h: counters.get(Field::CacheWrite1h),
+        input_audio: counters.get(Field::InputAudio),
+        input_image: counters.get(Field::InputImage),
+        output_text: counters.get(Field::OutputTextTokens),
+        reasoning: counters.get(Field::Reasoning),
+        output_audio: counters.get(Field::OutputAudio),
+        output_image: counters.get(Field::OutputImage),
+        web_searches: counters.get(Field::WebSearches),
+        input: counters.get(Field::Input),
+        output: counters.get(Field::Output),
+        ..Usage::default()
+    };
+    if dialect.cache_outside_input {
+        outside(&mut usage);
+    } else {
+        inside(&mut usage, counters.get(Field::Total), provider);
+    }
+    usage
+}
+
+/// Input leaves out the cache (Anthropic).
+fn outside(usage: &mut Usage) {
+    let lives = match (usage.cache_write_5m, usage.cache_write_1h) {
+        (None, None) => None,
+        (short, long) => Some(short.unwrap_or(0).saturating_add(long.unwrap_or(0))),
+    };
+    match (usage.cache_write, lives) {
+        (None, _) => usage.cache_write = lives,
+        (Some(all), Some(sum)) if all != sum => usage.flags.insert(Flag::TotalMismatch),
+        _ => {}
+    }
+    usage.input_uncached = usage.input;
+    usage.input = usage.input.map(|uncached| {
+        uncached.saturating_add(usage.cache_read.unwrap_or(0)).saturating_add(usage.cache_write.unwrap_or(0))
+    });
+}
+
+/// Input includes the cache and output includes reasoning (`OpenAI`), unless the total says otherwise.
+fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
+    let reasoning = usage.reasoning.unwrap_or(0);
+    let audio = usage.input_audio.unwrap_or(0);
+    match (usage.input, usage.output, total) {
+        (Some(input), Some(output), Some(total)) if input.saturating_add(output) != total => {
+            let sum = input.saturating_add(output);
+            if reasoning > 0 && sum.saturating_add(reasoning) == total {
+                usage.output = Some(output.saturating_add(reasoning));
+                // That is xAI's convention in chat completions; from anybody else it is worth a look.
+                if provider != "xai" {
+                    usage.flags.insert(Flag::ReasoningExcluded);
+                }
+            } else if audio > 0 && sum.saturating_add(audio) == total {
+                usage.input = Some(input.saturating_add(audio));
+                // Likewise Mistral's, for audio.
+                if provider != "mistral" {
+                    usage.flags.insert(Flag::AudioExcluded);
+                }
+            } else {
+                usage.flags.insert(Flag::TotalMismatch);
+            }
+        }
+        (Some(input), None, Some(total)) => usage.output = total.checked_sub(input),
+        (None, output, Some(total)) => usage.input = total.checked_sub(output.unwrap_or(0)),
+        _ => {}
+    }
+    if let Some(output) = usage.output
+        && reasoning > output
+    {
+        usage.output = Some(output.saturating_add(reasoning));
+        usage.flags.insert(Flag::ReasoningExcluded);
+    }
+    let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
+    if let Some(input) = usage.input
+        && cached > input
+    {
+        usage.input = Some(input.saturating_add(cached));
+        usage.flags.insert(Flag::CachedGtInput);
+    }
+    usage.input_uncached = usage.input.map(|input| input.saturating_sub(cached));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::DialectId;
+
+    fn checked(dialect: DialectId, provider: &str, values: &[(Field, u64)]) -> Usage {
+        let mut counters = Counters::default();
+        for (field, value) in values {
+            counters.set(*field, *value);
+        }
+        usage(dialect.dialect(), provider, &counters)
+    }
+
+    fn openai(provider: &str, p: u64, c: u64, r: u64, cached: u64, t: u64) -> Usage {
+        let values = [
+            (Field::Input, p),
+            (Field::Output, c),
+            (Field::Reasoning, r),
+            (Field::CacheRead, cached),
+            (Field::Total, t),
+        ];
+        checked(DialectId::OpenAiChat, provider, &values)
+    }
+
+    #[test]
+    fn ok_reasoning_inside_and_outside() {
+        let inside = openai("openai", 10, 20, 15, 0, 30);
+        assert_eq!((inside.input, inside.output, inside.flags.to_string()), (Some(10), Some(20), String::new()));
+        let xai = openai("xai", 204, 1, 82, 0, 287);
+        assert_eq!((xai.output, xai.flags.is_empty()), (Some(83), true));
+        let other = openai("corp", 204, 1, 82, 0, 287);
+        assert_eq!((other.output, other.flags.to_string().as_str()), (Some(83), "reasoning_excluded"));
+        let perplexity = openai("perplexity", 33, 7163, 73_997, 0, 7196);
+        assert_eq!(perplexity.output, Some(81_160));
+    }
+
+    #[test]
+    fn ok_cached_beyond_input_was_counted_outside() {
+        let grok = openai("azure-foundry", 208, 10, 0, 314, 218);
+        assert_eq!((grok.input, grok.input_uncached, grok.cache_read), (Some(522), Some(208), Some(314)));
+        assert_eq!(grok.flags.to_string(), "cached_gt_input");
+    }
+
+    #[test]
+    fn ok_mistral_counts_audio_outside_and_totals_that_fit_nothing_are_flagged() {
+        let values = [(Field::Input, 9), (Field::Output, 248), (Field::InputAudio, 375), (Field::Total, 632)];
+        let mistral = checked(DialectId::OpenAiChat, "mistral", &values);
+        assert_eq!((mistral.input, mistral.total(), mistral.flags.is_empty()), (Some(384), Some(632), true));
+        assert_eq!(openai("openai", 10, 20, 0, 0, 31).flags.to_string(), "total_mismatch");
+    }
+
+    #[test]
+    fn ok_anthropic_counts_the_cache_outside() {
+        let values = [
+            (Field::Input, 100),
+            (Field::Output, 50),
+            (Field::CacheRead, 2000),
+            (Field::CacheWrite, 300),
+            (Field::CacheWrite5m, 100),
+            (Field::CacheWrite1h, 200),
+        ];
+        let usage = checked(DialectId::AnthropicMessages, "anthropic", &values);
+        assert_eq!((usage.input, usage.input_uncached, usage.total()), (Some(2400), Some(100), Some(2450)));
+        assert!(usage.flags.is_empty());
+    }
+
+    #[test]
+    fn ok_nothing_wraps() {
+        let most = 1 << 53;
+        let usage = openai("x", most, most, most, most, most);
+        assert!(usage.input >= Some(most) && usage.output >= Some(most));
+    }
+}

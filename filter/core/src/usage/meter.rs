@@ -1,0 +1,410 @@
+//! Reads a response as it passes: encoding, framing, dialect, counters.
+
+use super::{Flag, Flags, Usage, UsageStatus, check, estimate, number};
+use crate::{
+    dialect::Dialect,
+    frame::{
+        inflate::{Encoding, InflateError, Inflater},
+        sse::{SseFramer, SseSink},
+    },
+    json::scan::{End, Field, Found, Scanner, Value},
+    request::RequestFacts,
+    time::Timestamp,
+};
+
+/// Counters as they stand on the wire: the last value of each that is not null.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters([Option<u64>; COUNTERS]);
+
+const COUNTERS: usize = Field::WebSearches as usize - Field::Input as usize + 1;
+
+impl Counters {
+    fn place(field: Field) -> Option<usize> {
+        (field as usize).checked_sub(Field::Input as usize).filter(|place| *place < COUNTERS)
+    }
+
+    /// The value of that counter.
+    #[must_use]
+    pub fn get(&self, field: Field) -> Option<u64> {
+        self.0.get(Self::place(field)?).copied().flatten()
+    }
+
+    /// Overwrites: usage in streams is cumulative, never a delta.
+    pub fn set(&mut self, field: Field, value: u64) {
+        if let Some(slot) = Self::place(field).and_then(|place| self.0.get_mut(place)) {
+            *slot = Some(value);
+        }
+    }
+
+    /// Whether any headline counter was said.
+    fn says_something(&self) -> bool {
+        [Field::Input, Field::Output, Field::Total].into_iter().any(|field| self.get(field).is_some())
+    }
+}
+
+/// What a response has said so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// An error record was seen.
+    pub error: bool,
+    /// The record that ends a reply of this dialect was seen.
+    pub terminal: bool,
+    /// The body is in an encoding or a format that cannot be read.
+    pub unreadable: bool,
+    /// Model that answered.
+    pub model: Option<String>,
+    /// The reply's id.
+    pub id: Option<String>,
+    /// Service tier that served.
+    pub service_tier: Option<String>,
+    /// Why the model stopped; of several choices, the last that said so.
+    pub finish_reason: Option<String>,
+    /// When the first text, reasoning or tool delta passed.
+    pub first_output: Option<Timestamp>,
+    /// The provider's own statement of cost, in USD.
+    pub reported_cost: Option<String>,
+    status: u32,
+    counters: Counters,
+    /// The output counter is the placeholder of the first record.
+    is_placeholder: bool,
+    text_ascii: u64,
+    text_non_ascii: u64,
+    flags: Flags,
+}
+
+impl Snapshot {
+    /// Whether the model said that it stopped, or the whole reply came.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.terminal || self.finish_reason.is_some()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// The first byte will tell.
+    Undecided,
+    Json,
+    Sse,
+    /// Not ours to read.
+    Opaque,
+}
+
+/// Reads one response.
+///
+/// Memory: that of the scanner, the framer and, for a compressed body, the inflater.
+#[derive(Debug)]
+pub struct Meter {
+    framing: Framing,
+    is_stream: bool,
+    is_plain: bool,
+    inflater: Option<Inflater>,
+    framer: SseFramer,
+    records: Records,
+    is_finished: bool,
+}
+
+/// Takes records apart.
+#[derive(Debug)]
+struct Records {
+    dialect: &'static Dialect,
+    scanner: Scanner,
+    now: Timestamp,
+    snapshot: Snapshot,
+    /// First bytes of the record's data, to know the end marker.
+    head: Vec<u8>,
+    kind: Vec<u8>,
+    has_output_count: bool,
+}
+
+impl Meter {
+    /// At the start of a body under these response headers.
+    #[must_use]
+    pub fn new(dialect: &'static Dialect, status: u32, content_type: &[u8], content_encoding: Option<&[u8]>) -> Self {
+        let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let is_stream = media_type.eq_ignore_ascii_case(b"text/event-stream");
+        let binary = [&b"audio/"[..], b"image/", b"video/"];
+        let is_binary = binary.iter().any(|kind| media_type.len() > kind.len() && media_type.starts_with(kind));
+        let encoding = content_encoding.map_or(Some(Encoding::Identity), Encoding::from_header);
+        let mut snapshot = Snapshot { status, ..Snapshot::default() };
+        if encoding.is_none() {
+            snapshot.unreadable = true;
+            snapshot.flags.insert(Flag::UnreadableEncoding);
+        }
+        Self {
+            framing: match () {
+                () if is_stream => Framing::Sse,
+                () if is_binary => Framing::Opaque,
+                // Servers say text/plain or nothing for JSON, and JSON for streams: the first byte knows better.
+                () => Framing::Undecided,
+            },
+            is_stream,
+            is_plain: encoding == Some(Encoding::Identity),
+            inflater: encoding.map(Inflater::new),
+            framer: SseFramer::default(),
+            records: Records {
+                dialect,
+                scanner: Scanner::new(if is_stream { dialect.record } else { dialect.reply }),
+                now: Timestamp::default(),
+                snapshot,
+                head: Vec::new(),
+                kind: Vec::new(),
+                has_output_count: false,
+            },
+            is_finished: false,
+        }
+    }
+
+    /// Whether the headers announce a stream of events.
+    #[must_use]
+    pub const fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// Whether the body is not compressed.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Takes the next piece of the body as it passes.
+    pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
+        let Self { framing, inflater, framer, records, .. } = self;
+        records.now = now;
+        let Some(inflate) = inflater else { return };
+        let read = inflate.push(bytes, &mut |decoded| {
+            if *framing == Framing::Undecided {
+                *framing = sniff(decoded);
+                if *framing == Framing::Sse {
+                    records.scanner = Scanner::new(records.dialect.record);
+                }
+            }
+            match framing {
+                Framing::Json => records.scan(decoded),
+                Framing::Sse => framer.push(decoded, records),
+                Framing::Undecided | Framing::Opaque => {}
+            }
+        });
+        if let Err(error) = read {
+            let snapshot = &mut records.snapshot;
+            snapshot.unreadable = !snapshot.counters.says_something();
+            snapshot.flags.insert(match error {
+                InflateError::Malformed => Flag::MalformedBody,
+                InflateError::TooLarge => Flag::OutputCapExceeded,
+            });
+            *inflater = None;
+        }
+    }
+
+    /// Says that no more comes.
+    pub fn finish(&mut self) {
+        if core::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        match self.framing {
+            Framing::Sse => self.framer.finish(&mut self.records),
+            Framing::Json => self.records.end_of_json(),
+            Framing::Undecided => {}
+            Framing::Opaque => {
+                self.records.snapshot.unreadable = true;
+                self.records.snapshot.flags.insert(Flag::MalformedBody);
+            }
+        }
+    }
+
+    /// What the response has said so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.records.snapshot.clone()
+    }
+}
+
+/// What a body is by its first byte that is not white space.
+fn sniff(bytes: &[u8]) -> Framing {
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Framing::Undecided,
+        Some(b'{' | b'[') => Framing::Json,
+        Some(b'd' | b'e' | b'i' | b'r' | b':' | 0xef) => Framing::Sse,
+        Some(_) => Framing::Opaque,
+    }
+}
+
+impl SseSink for Records {
+    fn data(&mut self, bytes: &[u8]) {
+        let room = 8_usize.saturating_sub(self.head.len());
+        self.head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.scan(bytes);
+    }
+
+    fn event_name(&mut self, _name: &[u8]) {}
+
+    fn end_of_event(&mut self, _end: usize, has_data: bool) {
+        if has_data {
+            if self.dialect.end_marker.is_some_and(|marker| self.head.starts_with(marker)) {
+                self.snapshot.terminal = true;
+            } else {
+                self.end_of_record();
+            }
+        }
+        self.head.clear();
+        self.scanner.reset();
+    }
+}
+
+impl Records {
+    fn scan(&mut self, bytes: &[u8]) {
+        let Self { scanner, snapshot, kind, now, has_output_count, .. } = self;
+        scanner.push(bytes, &mut |found| {
+            if found.field == Field::RecordType
+                && let Value::Text { head, .. } = found.value
+            {
+                kind.clear();
+                kind.extend_from_slice(head.get(..64).unwrap_or(head));
+            }
+            *has_output_count |= found.field == Field::Output && matches!(found.value, Value::Number(_));
+            snapshot.take(&found, *now);
+        });
+    }
+
+    fn end_of_record(&mut self) {
+        let end = self.scanner.finish(&mut |_| {});
+        if !matches!(end, End::Complete | End::Empty) {
+            self.snapshot.flags.insert(Flag::MalformedBody);
+        }
+        let kind = core::mem::take(&mut self.kind);
+        let is = |name: Option<&str>| name.is_some_and(|name| name.as_bytes() == kind);
+        if core::mem::take(&mut self.has_output_count) {
+            self.snapshot.is_placeholder = is(self.dialect.start_record);
+        }
+        self.snapshot.terminal |= is(self.dialect.end_record);
+    }
+
+    fn end_of_json(&mut self) {
+        match self.scanner.finish(&mut |_| {}) {
+            End::Complete => self.snapshot.terminal = true,
+            End::Malformed => {
+                self.snapshot.unreadable = !self.snapshot.counters.says_something();
+                self.snapshot.flags.insert(Flag::MalformedBody);
+            }
+            End::Incomplete | End::Empty => {}
+        }
+    }
+}
+
+impl Snapshot {
+    fn take(&mut self, found: &Found<'_>, now: Timestamp) {
+        let text = || match found.value {
+            Value::Text { head, .. } if !head.is_empty() => core::str::from_utf8(head).ok().map(str::to_owned),
+            _ => None,
+        };
+        match found.field {
+            Field::ResponseId => self.id = text().or_else(|| self.id.take()),
+            Field::ResponseModel => self.model = text().or_else(|| self.model.take()),
+            Field::ServiceTier => self.service_tier = text().or_else(|| self.service_tier.take()),
+            Field::FinishReason => self.finish_reason = text().or_else(|| self.finish_reason.take()),
+            Field::OutputText => {
+                if let Value::Text { bytes, non_ascii, .. } = found.value
+                    && bytes > 0
+                {
+                    self.first_output.get_or_insert(now);
+                    self.text_ascii = self.text_ascii.saturating_add(bytes.saturating_sub(non_ascii));
+                    self.text_non_ascii = self.text_non_ascii.saturating_add(non_ascii);
+                }
+            }
+            // SDKs raise on anything truthy.
+            Field::Error => {
+                self.error |= match found.value {
+                    Value::Bool(value) => value,
+                    Value::Text { bytes, .. } => bytes > 0,
+                    Value::ObjectEnd(members) | Value::ArrayEnd(members) => members > 0,
+                    Value::Null | Value::Number(_) | Value::ObjectStart | Value::ArrayStart => false,
+                }
+            }
+            Field::ReportedCost => {
+                if let Value::Number(digits) = found.value {
+                    self.reported_cost = number::decimal(digits);
+                }
+            }
+            field => {
+                if Counters::place(field).is_none() {
+                    return;
+                }
+                match number::counter(found.value) {
+                    Some(Ok(count)) => self.counters.set(field, count),
+                    Some(Err(number::BadNumber)) => self.flags.insert(Flag::BadNumber),
+                    None => {}
+                }
+            }
+        }
+    }
+}
+
+/// Tokens that an exchange is likely to have taken, as far as anything was seen of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Input.
+    pub input: Option<u64>,
+    /// Output that was delivered.
+    pub output: Option<u64>,
+}
+
+/// Estimates from the text of the request and of the response.
+#[must_use]
+pub fn estimate(snapshot: Option<&Snapshot>, facts: &RequestFacts) -> Estimate {
+    Estimate {
+        input: Some(facts.input_estimate()).filter(|tokens| *tokens > 0),
+        output: snapshot.map(|snapshot| estimate::tokens(snapshot.text_ascii, snapshot.text_non_ascii)),
+    }
+}
+
+/// The usage of a request that went out and got no response.
+#[must_use]
+pub fn estimate_unanswered(facts: &RequestFacts) -> Usage {
+    estimated(estimate(None, facts), Flags::NONE)
+}
+
+fn estimated(estimate: Estimate, flags: Flags) -> Usage {
+    let mut usage = Usage { input: estimate.input, output: estimate.output, flags, ..Usage::default() };
+    if usage.input.is_some() {
+        usage.flags.insert(Flag::InputEstimated);
+    }
+    if usage.output.is_some() {
+        usage.flags.insert(Flag::OutputEstimated);
+    }
+    usage.status = if usage.input.or(usage.output).is_some() { UsageStatus::Estimated } else { UsageStatus::Missing };
+    usage
+}
+
+/// The usage of a response. `cut` says that it ended before its time.
+#[must_use]
+pub fn settle_usage(dialect: &Dialect, provider: &str, snapshot: &Snapshot, cut: bool, facts: &RequestFacts) -> Usage {
+    let estimate = estimate(Some(snapshot), facts);
+    if !snapshot.counters.says_something() {
+        let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
+        let failed = snapshot.status >= 400 || (snapshot.error && !has_text);
+        return if failed {
+            Usage { flags: snapshot.flags, ..Usage::default() }
+        } else if snapshot.unreadable {
+            Usage { status: UsageStatus::Missing, flags: snapshot.flags, ..Usage::default() }
+        } else {
+            estimated(estimate, snapshot.flags)
+        };
+    }
+    let mut usage = check::usage(dialect, provider, &snapshot.counters);
+    usage.flags = usage.flags.and(snapshot.flags);
+    let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
+    usage.status = UsageStatus::Reported;
+    if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {
+        usage.status = UsageStatus::Partial;
+        usage.output = usage.output.max(estimate.output);
+        usage.flags.insert(Flag::OutputEstimated);
+        if usage.input.is_none() {
+            usage.input = estimate.input;
+            usage.flags.insert(Flag::InputEstimated);
+        }
+    }
+    usage
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::provider::DialectId;
+
+const CHAT_JSON: &str = r#"{"id":"c1","model":"m-1","service_tier":"flex","choices":[{"message":{"content":"hi","tool_calls":
+[{"function":{"name":"f","arguments":"{\"usage\":{\"prompt_tokens\":99}}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,
+"completion_tokens":34.0,"total_tokens":46,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":2}},"error":null}"#;
+const CHAT_SSE: &str = "data: {\"id\":\"c1\",\"model\":\"m-1\",\"choices\":[{\"delta\":{\"content\":\"Hello, world\"}}],\"usage\":null}\n\n\
+    data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
+    data: {\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":34,\"total_tokens\":46}}\n\ndata: [DONE]\n\n";
+const MESSAGES_SSE: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m1\",\"model\":\"claude\",\"usage\":\
+    {\"input_tokens\":100,\"output_tokens\":1,\"cache_read_input_tokens\":7,\"cache_creation_input_tokens\":3,\"cache_creation\":\
+    {\"ephemeral_5m_input_tokens\":1,\"ephemeral_1h_input_tokens\":2}}}}\n\n\
+    event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello, world, \
+    how are you today?\"}}\n\n\
+    event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":50}}\n\n\
+    event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+fn meter(dialect: DialectId, kind: &[u8], pieces: &[&[u8]]) -> Snapshot {
+    let mut meter = Meter::new(dialect.dialect(), 200, kind, None);
+    for (at, piece) in pieces.iter().enumerate() {
+        meter.push(piece, Timestamp::from_millis(at as u64));
+    }
+    meter.finish();
+    meter.snapshot()
+}
+
+fn usage(dialect: DialectId, snapshot: &Snapshot, cut: bool) -> Usage {
+    settle_usage(dialect.dialect(), "p", snapshot, cut, &RequestFacts::default())
+}
+
+#[test]
+fn ok_a_json_reply() {
+    let snapshot = meter(DialectId::OpenAiChat, b"application/json", &[CHAT_JSON.as_bytes()]);
+    assert!(snapshot.terminal && !snapshot.error);
+    assert_eq!((snapshot.id.as_deref(), snapshot.service_tier.as_deref()), (Some("c1"), Some("flex")));
+    let usage = usage(DialectId::OpenAiChat, &snapshot, false);
+    assert_eq!(
+        (usage.input, usage.output, usage.input_uncached, usage.status),
+        (Some(12), Some(34), Some(6), UsageStatus::Reported)
+    );
+}
+
+#[test]
+fn ok_streams_of_both_dialects() {
+    let snapshot = meter(DialectId::OpenAiChat, b"text/event-stream", &[CHAT_SSE.as_bytes()]);
+    assert!(snapshot.terminal);
+    assert_eq!(usage(DialectId::OpenAiChat, &snapshot, false).total(), Some(46));
+    let snapshot = meter(DialectId::AnthropicMessages, b"text/event-stream; charset=utf-8", &[MESSAGES_SSE.as_bytes()]);
+    assert!(snapshot.terminal);
+    let usage = usage(DialectId::AnthropicMessages, &snapshot, false);
+    assert_eq!((usage.input, usage.output, usage.status), (Some(110), Some(50), UsageStatus::Reported));
+    assert_eq!((usage.cache_write_5m, usage.cache_write_1h), (Some(1), Some(2)));
+}
+
+#[test]
+fn ok_a_placeholder_is_never_billed() {
+    let cut = MESSAGES_SSE.find("event: message_delta").expect("there");
+    let snapshot = meter(DialectId::AnthropicMessages, b"text/event-stream", &[&MESSAGES_SSE.as_bytes()[..cut]]);
+    assert!(!snapshot.terminal);
+    let usage = usage(DialectId::AnthropicMessages, &snapshot, true);
+    assert_eq!((usage.input, usage.output, usage.status), (Some(110), Some(8), UsageStatus::Partial));
+    assert_eq!(usage.flags.to_string(), "output_estimated");
+}
+
+#[test]
+fn ok_unknown_is_never_zero() {
+    let mut unreadable = Meter::new(DialectId::OpenAiChat.dialect(), 200, b"application/json", Some(b"br"));
+    unreadable.push(b"\x0b\x02", Timestamp::default());
+    unreadable.finish();
+    let missing = usage(DialectId::OpenAiChat, &unreadable.snapshot(), false);
+    assert_eq!(
+        (missing.status, missing.input, missing.flags.to_string().as_str()),
+        (UsageStatus::Missing, None, "unreadable_encoding")
+    );
+    let silent =
+        meter(DialectId::OpenAiChat, b"application/json", &[br#"{"choices":[{"message":{"content":"12345678"}}]}"#]);
+    let silent = usage(DialectId::OpenAiChat, &silent, false);
+    assert_eq!((silent.status, silent.input, silent.output), (UsageStatus::Estimated, None, Some(2)));
+    let bad = meter(DialectId::OpenAiChat, b"", &[br#"{"usage":{"prompt_tokens":-5,"completion_tokens":7}}"#]);
+    let bad = usage(DialectId::OpenAiChat, &bad, false);
+    assert_eq!((bad.input, bad.output, bad.flags.to_string().as_str()), (None, Some(7), "bad_number"));
+}
+
+#[test]
+fn ok_an_error_in_a_stream_is_seen() {
+    let openai = meter(
+        DialectId::OpenAiChat,
+        b"text/event-stream",
+        &[b"data: {\"error\":{\"message\":\"x\",\"type\":\"server_error\"}}\n\n"],
+    );
+    let anthropic = meter(
+        DialectId::AnthropicMessages,
+        b"text/event-stream",
+        &[b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n"],
+    );
+    assert!(openai.error && anthropic.error);
+    assert_eq!(usage(DialectId::OpenAiChat, &openai, false).status, UsageStatus::None);
+}
+
+proptest! {
+    /// Cut anywhere: how the bytes come changes nothing but the time of the first delta. Stop anywhere: a stream that ends early never
+    /// counts more than the whole.
+    #[test]
+    fn cut_and_stop_anywhere(sse in any::<bool>(), anthropic in any::<bool>(), at in any::<prop::sample::Index>(), step in 1..40_usize) {
+        let (dialect, kind, text) = match (anthropic, sse) {
+            (true, _) => (DialectId::AnthropicMessages, &b"text/event-stream"[..], MESSAGES_SSE),
+            (false, true) => (DialectId::OpenAiChat, &b"text/event-stream"[..], CHAT_SSE),
+            (false, false) => (DialectId::OpenAiChat, &b"application/json"[..], CHAT_JSON),
+        };
+        let whole = meter(dialect, kind, &[text.as_bytes()]);
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(step).collect();
+        let mut cut = meter(dialect, kind, &pieces);
+        cut.first_output = whole.first_output;
+        prop_assert_eq!(&cut, &whole);
+        let stopped = meter(dialect, kind, &[text.as_bytes().split_at(at.index(text.len())).0]);
+        let (less, all) = (usage(dialect, &stopped, true), usage(dialect, &whole, false));
+        prop_assert!(less.input <= all.input && less.output <= all.output, "{:?} of {:?}", less, all);
+    }
+}
