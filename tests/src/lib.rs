@@ -1,1 +1,8 @@
-//! Stand-ins and harness.
+//! What tests, the demo and the benchmark share: a strict provider, a small collector, and an Envoy between them, all on loopback.
+
+pub mod collector;
+pub mod envoy;
+pub mod prometheus;
+pub mod provider;
+pub mod server;
+pub mod stack;

@@ -68,7 +68,8 @@ fn ok_a_chat_reply_is_counted_priced_tagged_and_delivered() {
 #[test]
 fn ok_an_anthropic_stream_is_counted_with_its_cache_writes() {
     let stack = Stack::start(&Options::default());
-    let behaviour = json!({ "input": 100, "output": 50, "cached": 2000, "cache_write": 300, "cache_5m": 100, "cache_1h": 200 });
+    let behaviour =
+        json!({ "input": 100, "output": 50, "cached": 2000, "cache_write": 300, "cache_5m": 100, "cache_1h": 200 });
     let reply = stack.post("/anthropic/v1/messages").tell(told(behaviour)).send(&messages(true));
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(reply.text().contains("event: message_stop"));
@@ -94,7 +95,10 @@ fn ok_bytes_pass_unchanged_but_the_usage_chunk_that_nobody_asked_for() {
             body["stream_options"] = json!({ "include_usage": true });
             body
         };
-        let with = stack.post("/openai/v1/chat/completions").tell(told(behaviour.clone())).send(&asked(chat("gpt-4o-mini", true)));
+        let with = stack
+            .post("/openai/v1/chat/completions")
+            .tell(told(behaviour.clone()))
+            .send(&asked(chat("gpt-4o-mini", true)));
         let without = stack.post("/openai/v1/chat/completions").tell(told(behaviour)).send(&chat("gpt-4o-mini", true));
         assert_eq!(with.text(), stack.sent_by_provider(&with), "a stream that asked for usage is untouched");
         let sent = stack.sent_by_provider(&without);
@@ -171,7 +175,8 @@ fn ok_two_hundred_aborted_streams_leave_two_hundred_events_and_no_hold() {
     // What remains of the limit is exactly what was not settled: nothing is held any more.
     let last = stack.post("/openai/v1/chat/completions").header("x-tenant", "acme").send(&chat("gpt-4o-mini", false));
     assert_eq!(last.status, 200);
-    let event = stack.events(201).into_iter().find(|event| event["data"]["outcome"] == "completed").expect("the last one");
+    let event =
+        stack.events(201).into_iter().find(|event| event["data"]["outcome"] == "completed").expect("the last one");
     let limit = &event["data"]["limits"][0];
     settled += limit["settled"].as_i64().expect("settled");
     assert_eq!(limit["remaining"].as_i64(), Some(100_000_000 - settled), "{limit}");
@@ -184,13 +189,19 @@ fn ok_two_hundred_aborted_streams_leave_two_hundred_events_and_no_hold() {
 #[test]
 fn ok_an_upstream_that_goes_away_is_told_from_a_client_that_does() {
     let stack = Stack::start(&Options::default());
-    for behaviour in [json!({ "chunks": 50, "cut_after_bytes": 700 }), json!({ "chunks": 50, "reset_after_bytes": 700 })] {
-        let mut stream = stack.post("/openai/v1/chat/completions").tell(told(behaviour)).open(&chat("gpt-4o-mini", true));
+    for behaviour in
+        [json!({ "chunks": 50, "cut_after_bytes": 700 }), json!({ "chunks": 50, "reset_after_bytes": 700 })]
+    {
+        let mut stream =
+            stack.post("/openai/v1/chat/completions").tell(told(behaviour)).open(&chat("gpt-4o-mini", true));
         let mut rest = Vec::new();
         assert!(stream.read_to_end(&mut rest).is_err(), "the client sees the cut");
     }
     for event in stack.events(2) {
-        assert_fields(&event["data"], &json!({ "outcome": "upstream_reset", "usage_status": "estimated", "status": 200 }));
+        assert_fields(
+            &event["data"],
+            &json!({ "outcome": "upstream_reset", "usage_status": "estimated", "status": 200 }),
+        );
     }
     stack.finish();
 }
@@ -202,7 +213,10 @@ fn ok_an_error_in_the_middle_of_a_stream_is_the_providers() {
     stack.post("/anthropic/v1/messages").tell(told(behaviour.clone())).send(&messages(true));
     stack.post("/openai/v1/chat/completions").tell(told(behaviour)).send(&chat("gpt-4o-mini", true));
     for event in stack.events(2) {
-        assert_fields(&event["data"], &json!({ "outcome": "provider_error", "reason": "error_in_body", "status": 200 }));
+        assert_fields(
+            &event["data"],
+            &json!({ "outcome": "provider_error", "reason": "error_in_body", "status": 200 }),
+        );
     }
     stack.finish();
 }
@@ -216,7 +230,10 @@ fn ok_a_reply_with_trailers_settles_once() {
         .tell(told(json!({ "input": 3, "output": 4, "trailers": true })))
         .send(&chat("gpt-4o-mini", false));
     assert_eq!(reply.status, 200);
-    assert_fields(&stack.events(1)[0]["data"], &json!({ "input_tokens": 3, "output_tokens": 4, "outcome": "completed" }));
+    assert_fields(
+        &stack.events(1)[0]["data"],
+        &json!({ "input_tokens": 3, "output_tokens": 4, "outcome": "completed" }),
+    );
     stack.finish();
 }
 
@@ -247,7 +264,8 @@ fn ok_a_megabyte_of_request_and_one_beyond_the_hold() {
         for stream in [false, true] {
             let mut body = chat("gpt-4o-mini", stream);
             body["messages"][0]["content"] = json!("word ".repeat(bytes / 5));
-            let reply = stack.post("/openai/v1/chat/completions").tell(told(json!({ "input": 9, "output": 9 }))).send(&body);
+            let reply =
+                stack.post("/openai/v1/chat/completions").tell(told(json!({ "input": 9, "output": 9 }))).send(&body);
             assert_eq!(reply.status, 200, "{bytes} bytes: {}", reply.text());
             let received = stack.received_by_provider(&reply);
             if bytes > 1_048_576 || !stream {
@@ -264,7 +282,11 @@ fn ok_a_megabyte_of_request_and_one_beyond_the_hold() {
 
 #[test]
 fn ok_without_header_hold_it_still_meters_and_hides() {
-    let stack = Stack::start(&Options { header_hold: false, limits: tokens_per_minute(1_000_000, "expected"), ..Options::default() });
+    let stack = Stack::start(&Options {
+        header_hold: false,
+        limits: tokens_per_minute(1_000_000, "expected"),
+        ..Options::default()
+    });
     let reply = stack.post("/openai/v1/chat/completions").send(&chat("gpt-4o-mini", true));
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(!reply.text().contains(r#""choices":[]"#), "the usage chunk is hidden");
@@ -298,7 +320,8 @@ fn ok_a_limit_refuses_in_the_shape_of_the_dialect() {
     let reply = stack.post("/openai/v1/chat/completions").header("x-tenant", "b").send(&chat("gpt-4o-mini", false));
     assert_eq!(reply.status, 200, "another tenant has its own counter");
     let events = stack.events(6);
-    let rejected: Vec<&Value> = events.iter().map(|event| &event["data"]).filter(|data| data["outcome"] == "rejected").collect();
+    let rejected: Vec<&Value> =
+        events.iter().map(|event| &event["data"]).filter(|data| data["outcome"] == "rejected").collect();
     assert_eq!(rejected.len(), 2);
     assert_fields(rejected[0], &json!({ "status": 429, "billable": false, "usage_status": "none", "tenant": "a" }));
     stack.finish();
@@ -309,10 +332,11 @@ fn ok_retry_after_is_true() {
     let limits = json!([{ "id": "rps", "per": [], "unit": "requests", "amount": 1, "window": { "kind": "fixed", "per": "second" } }]);
     let stack = Stack::start(&Options { limits, ..Options::default() });
     for _ in 0..5 {
-        let refused = std::iter::repeat_with(|| stack.post("/openai/v1/chat/completions").send(&chat("gpt-4o-mini", false)))
-            .take(50)
-            .find(|reply| reply.status == 429)
-            .expect("one a second is little");
+        let refused =
+            std::iter::repeat_with(|| stack.post("/openai/v1/chat/completions").send(&chat("gpt-4o-mini", false)))
+                .take(50)
+                .find(|reply| reply.status == 429)
+                .expect("one a second is little");
         let wait = refused.header("retry-after-ms").and_then(|ms| ms.parse().ok()).expect("milliseconds");
         assert_eq!(refused.header("x-should-retry"), Some("true"));
         thread::sleep(Duration::from_millis(wait));
@@ -381,7 +405,8 @@ fn ok_hosts_decide_without_a_prefix_and_unknown_ones_pass_unmetered() {
     let stack = Stack::start(&Options::default());
     let reply = stack.post("/v1/chat/completions").header("host", "api.openai.com").send(&chat("gpt-4o-mini", false));
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let reply = stack.post("/inner/v1/chat/completions").header("host", "llm.corp.example").send(&chat("llama-3", false));
+    let reply =
+        stack.post("/inner/v1/chat/completions").header("host", "llm.corp.example").send(&chat("llama-3", false));
     assert_eq!(reply.status, 200, "{}", reply.text());
     let reply = stack.get("/healthz").header("host", "other.corp.example").fetch();
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -409,7 +434,14 @@ fn err_a_configuration_that_is_wrong_in_five_places_is_refused_with_all_five() {
 #[test]
 fn ok_rubbish_harms_nobody() {
     let stack = Stack::start(&Options { limits: tokens_per_minute(1_000_000, "worst_case"), ..Options::default() });
-    let bodies: [&[u8]; 6] = [b"", b"{", b"\xff\xfe\x00", b"[[[[[[[[", b"{\"model\":{\"model\":[]},\"stream\":\"yes\"}", &[0x1f, 0x8b, 8, 0]];
+    let bodies: [&[u8]; 6] = [
+        b"",
+        b"{",
+        b"\xff\xfe\x00",
+        b"[[[[[[[[",
+        b"{\"model\":{\"model\":[]},\"stream\":\"yes\"}",
+        &[0x1f, 0x8b, 8, 0],
+    ];
     for body in bodies {
         let reply = stack.post("/openai/v1/chat/completions").header("x-tenant", "acme").send_bytes(body);
         assert!(reply.status >= 400, "the provider refuses it: {}", reply.status);

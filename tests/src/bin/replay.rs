@@ -74,7 +74,9 @@ impl Recorded {
         let headers = |name: &str, skip: &[&str]| -> Vec<(String, String)> {
             let Some(map) = line[name].as_object() else { return Vec::new() };
             map.iter()
-                .map(|(key, value)| (key.to_lowercase(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+                .map(|(key, value)| {
+                    (key.to_lowercase(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                })
                 .filter(|(key, _)| !skip.contains(&key.as_str()))
                 .collect()
         };
@@ -83,7 +85,8 @@ impl Recorded {
             (":authority".to_owned(), text("host")?),
             (":path".to_owned(), text("path")?),
         ];
-        request.extend(headers("request_headers", &["host", "content-length", "transfer-encoding", "content-encoding"]));
+        request
+            .extend(headers("request_headers", &["host", "content-length", "transfer-encoding", "content-encoding"]));
         let status = line["status"].as_u64().unwrap_or(200).to_string();
         let mut response = vec![(":status".to_owned(), status)];
         // Recorders store bodies decoded.
@@ -94,7 +97,8 @@ impl Recorded {
     /// The event's data, or nothing if the exchange is not metered.
     fn replay(&self) -> Result<Option<Value>> {
         let store = MemoryStore::default();
-        let configuration = br#"{"identity":{"tenant":[{"from":"constant","value":"replay"}]},"sink":{"cluster":"none"}}"#;
+        let configuration =
+            br#"{"identity":{"tenant":[{"from":"constant","value":"replay"}]},"sink":{"cluster":"none"}}"#;
         let mut service = match Service::configure(configuration, Some("replay"), 1, &|_| None) {
             Ok(service) => service,
             Err(problems) => bail!("{problems}"),
@@ -151,13 +155,11 @@ fn body(bytes: &[u8]) -> Result<()> {
         writeln!(out, "record   {record}")?;
     }
     let anthropic = records.done.iter().any(|record| {
-        serde_json::from_str::<Value>(record).is_ok_and(|value| value["type"] == "message_start" || value["type"] == "message")
+        serde_json::from_str::<Value>(record)
+            .is_ok_and(|value| value["type"] == "message_start" || value["type"] == "message")
     });
-    let (host, path) = if anthropic {
-        ("api.anthropic.com", "/v1/messages")
-    } else {
-        ("api.openai.com", "/v1/chat/completions")
-    };
+    let (host, path) =
+        if anthropic { ("api.anthropic.com", "/v1/messages") } else { ("api.openai.com", "/v1/chat/completions") };
     let kind = if sse { "text/event-stream" } else { "application/json" };
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let recorded = Recorded {

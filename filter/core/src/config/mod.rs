@@ -13,6 +13,7 @@ mod compile;
 mod limits;
 mod nearest;
 mod problem;
+mod protobuf;
 mod reference;
 mod text;
 mod walk;
@@ -57,7 +58,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the plugin's `configuration`: what Envoy makes of a `google.protobuf.Struct`, or the text of a `StringValue`.
+    /// Reads the plugin's `configuration`: a `google.protobuf.Struct`, as JSON or in binary, or the text of a `StringValue`.
     ///
     /// Nothing at all reads as `{}`. `env` gives the variables of the VM's environment; an empty value counts as absent.
     ///
@@ -66,9 +67,9 @@ impl Config {
     pub fn parse(text: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let walk = walk::Walk::new(env);
         let text = if text.trim_ascii().is_empty() { b"{}" } else { text };
-        let document = match serde_json::from_slice::<Value>(text) {
-            Ok(document) => document,
-            Err(error) => {
+        let document = match serde_json::from_slice::<Value>(text).map_err(|error| (error, protobuf::document(text))) {
+            Ok(document) | Err((_, Some(document))) => document,
+            Err((error, None)) => {
                 let found = format!("malformed JSON at line {}, column {}", error.line(), error.column());
                 walk.report("", found, "one JSON object");
                 return Err(Problems::new(walk.into_problems()));

@@ -1,0 +1,39 @@
+# What all scripts share: where things are, and how they speak. Sourced, not run.
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
+tools=$root/target/tools
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# Prints the usage, which is the comment at the top of the script, if it is asked for.
+help_if_asked() {
+  local argument
+  for argument in "$@"; do
+    case $argument in
+      -h | --help) sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    esac
+  done
+}
+
+# Runs a command as root, if that is possible without asking anybody.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo -n "$@"; else return 1; fi
+}
+
+# A Python virtual environment with these packages; quick when it has them already.
+venv() {
+  local name=$1 stamp
+  shift
+  stamp="$tools/$name/.has"
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$*" ]; then
+    command -v python3 >/dev/null || die "python3 is needed"
+    say "installing $* into target/tools/$name"
+    mkdir -p "$tools"
+    python3 -m venv "$tools/$name" || die "python3 cannot make virtual environments: install python3-venv"
+    "$tools/$name/bin/pip" install --quiet --disable-pip-version-check "$@"
+    printf '%s' "$*" >"$stamp"
+  fi
+}

@@ -1,0 +1,191 @@
+//! A real Envoy with the real filter, from the shape of `envoy/envoy.yaml`, pointed at stand-ins.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// What one Envoy is to be.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where providers are.
+    pub provider: SocketAddr,
+    /// Where the collector is.
+    pub collector: SocketAddr,
+    /// The filter's configuration, or none for an Envoy without it.
+    pub configuration: Option<Value>,
+    /// The module.
+    pub wasm: PathBuf,
+    /// Worker threads.
+    pub concurrency: u32,
+    /// Port of the listener; 0 takes any.
+    pub port: u16,
+    /// Port of the admin interface; 0 takes any.
+    pub admin_port: u16,
+}
+
+/// A running Envoy. Dropping it ends it as an operator would.
+#[derive(Debug)]
+pub struct Envoy {
+    child: Child,
+    /// Where requests go.
+    pub listener: SocketAddr,
+    /// Its admin interface.
+    pub admin: SocketAddr,
+    directory: PathBuf,
+}
+
+/// A port that nobody has at the moment.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// The binary, as `scripts/envoy --path` finds it.
+fn binary() -> Result<PathBuf> {
+    let found = Command::new(root().join("scripts/envoy")).arg("--path").output().context("running scripts/envoy")?;
+    let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    if !found.status.success() || path.is_empty() {
+        bail!("scripts/envoy --path: {}", String::from_utf8_lossy(&found.stderr));
+    }
+    Ok(PathBuf::from(path))
+}
+
+/// The reference file, pointed at these stand-ins.
+fn configuration(setup: &Setup, listener: u16, admin: u16, access_log: &Path) -> Result<Value> {
+    let text = fs::read_to_string(root().join("envoy/envoy.yaml"))?;
+    let mut file: Value = serde_yaml_ng::from_str(&text).context("envoy/envoy.yaml")?;
+    file["admin"]["address"]["socket_address"]["port_value"] = json!(admin);
+    let [clusters, listeners] = ["clusters", "listeners"].map(|name| format!("/static_resources/{name}"));
+    let one = file.pointer_mut(&format!("{listeners}/0")).context("a listener")?;
+    one["address"]["socket_address"]["port_value"] = json!(listener);
+    let manager = one.pointer_mut("/filter_chains/0/filters/0/typed_config").context("a connection manager")?;
+    manager["access_log"][0]["typed_config"]["path"] = json!(access_log);
+    let filters = manager["http_filters"].as_array_mut().context("filters")?;
+    match &setup.configuration {
+        None => filters.retain(|filter| filter["name"] != "meterr"),
+        Some(configuration) => {
+            let config = filters[0].pointer_mut("/typed_config/config").context("the filter")?;
+            config["configuration"]["value"] = configuration.clone();
+            config["vm_config"]["code"]["local"]["filename"] = json!(setup.wasm);
+            config["allow_on_headers_stop_iteration"] = json!(configuration["header_hold"] == true);
+        }
+    }
+    // Hosts of the host form do not resolve here: what would go to them goes to the stand-in.
+    let hosts = manager["route_config"]["virtual_hosts"].as_array_mut().context("virtual hosts")?;
+    let mut stand_in = json!({
+        "name": "stand_in", "domains": ["api.openai.com", "api.anthropic.com", "*.corp.example"],
+        "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "stand_in", "timeout": "0s" } }],
+    });
+    stand_in["request_headers_to_remove"] = hosts[0]["request_headers_to_remove"].clone();
+    hosts.insert(0, stand_in);
+    let endpoint = |name: &str, address: SocketAddr| {
+        json!({ "name": name, "type": "STATIC", "connect_timeout": "2s", "load_assignment": { "cluster_name": name, "endpoints": [
+            { "lb_endpoints": [{ "endpoint": { "address": { "socket_address":
+                { "address": address.ip().to_string(), "port_value": address.port() } } } }] }] } })
+    };
+    let clusters = file.pointer_mut(&clusters).and_then(Value::as_array_mut).context("clusters")?;
+    clusters.retain(|cluster| cluster["name"] != "collector");
+    clusters.push(endpoint("collector", setup.collector));
+    clusters.push(endpoint("stand_in", setup.provider));
+    Ok(file)
+}
+
+impl Envoy {
+    /// Starts one and waits until it is ready. Its files are in that directory.
+    ///
+    /// # Errors
+    /// If it does not become ready; the error holds its log.
+    pub fn start(setup: &Setup, directory: &Path) -> Result<Self> {
+        let listener = if setup.port == 0 { free_port()? } else { setup.port };
+        let admin = if setup.admin_port == 0 { free_port()? } else { setup.admin_port };
+        let config = directory.join("envoy.json");
+        let access_log = directory.join("access.log");
+        fs::write(&access_log, "")?;
+        fs::write(&config, configuration(setup, listener, admin, &access_log)?.to_string())?;
+        let log = fs::File::create(directory.join("envoy.log"))?;
+        let child = Command::new(binary()?)
+            .arg("-c")
+            .arg(&config)
+            .args([
+                "--concurrency",
+                &setup.concurrency.to_string(),
+                "--disable-hot-restart",
+                "--file-flush-interval-msec",
+                "100",
+            ])
+            .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("starting Envoy")?;
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut envoy =
+            Self { child, listener: address(listener), admin: address(admin), directory: directory.to_path_buf() };
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if envoy.child.try_wait()?.is_some() {
+                bail!("Envoy ended:\n{}", envoy.log());
+            }
+            if envoy.admin_get("/ready").is_ok_and(|text| text.contains("LIVE")) {
+                return Ok(envoy);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        bail!("Envoy was not ready in a minute:\n{}", envoy.log())
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("envoy.log")).unwrap_or_default()
+    }
+
+    /// What its access log holds so far.
+    #[must_use]
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.directory.join("access.log")).unwrap_or_default()
+    }
+
+    /// A page of the admin interface.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn admin_get(&self, path: &str) -> Result<String> {
+        Ok(reqwest::blocking::get(format!("http://{}{path}", self.admin))?.error_for_status()?.text()?)
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _gone = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        for _ in 0..200 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}

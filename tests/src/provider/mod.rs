@@ -1,0 +1,183 @@
+//! A model provider on loopback that speaks `openai.chat` and `anthropic.messages`, strictly: whatever a real one would not expect is
+//! a complaint, and fails the test. It can be told how to answer in the request header `x-test`.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use serde_json::{Value, json};
+
+mod behaviour;
+mod body;
+mod check;
+mod words;
+
+pub use behaviour::Behaviour;
+
+use crate::server::{Body, Connection, Handler, Server, full};
+
+/// Most exchanges whose bytes are remembered.
+const MAX_REMEMBERED: usize = 512;
+
+/// A running provider.
+#[derive(Debug)]
+pub struct Provider {
+    server: Server,
+    state: Arc<State>,
+}
+
+/// What the provider remembers.
+#[derive(Debug, Default)]
+struct State {
+    complaints: Mutex<Vec<String>>,
+    exchanges: Mutex<Exchanges>,
+}
+
+#[derive(Debug, Default)]
+struct Exchanges {
+    count: u64,
+    order: VecDeque<String>,
+    received: HashMap<String, Bytes>,
+    sent: HashMap<String, Bytes>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Provider {
+    /// Starts on that loopback port; 0 takes any.
+    ///
+    /// # Errors
+    /// If the port is taken.
+    pub fn start(port: u16) -> Result<Self> {
+        let state = Arc::new(State::default());
+        Ok(Self { server: Server::start(port, Arc::clone(&state))?, state })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// What it did not expect so far.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        lock(&self.state.complaints).clone()
+    }
+
+    /// Exchanges so far.
+    #[must_use]
+    pub fn exchanges(&self) -> u64 {
+        lock(&self.state.exchanges).count
+    }
+
+    /// The body that came with the exchange of that `x-stand-in-id`.
+    #[must_use]
+    pub fn received(&self, id: &str) -> Option<Bytes> {
+        lock(&self.state.exchanges).received.get(id).cloned()
+    }
+
+    /// The body that was to be sent in it, before compression.
+    #[must_use]
+    pub fn sent(&self, id: &str) -> Option<Bytes> {
+        lock(&self.state.exchanges).sent.get(id).cloned()
+    }
+}
+
+impl State {
+    fn remember(&self, received: Bytes, sent: Bytes) -> String {
+        let mut exchanges = lock(&self.exchanges);
+        exchanges.count += 1;
+        let id = exchanges.count.to_string();
+        exchanges.order.push_back(id.clone());
+        exchanges.received.insert(id.clone(), received);
+        exchanges.sent.insert(id.clone(), sent);
+        if exchanges.order.len() > MAX_REMEMBERED
+            && let Some(oldest) = exchanges.order.pop_front()
+        {
+            exchanges.received.remove(&oldest);
+            exchanges.sent.remove(&oldest);
+        }
+        id
+    }
+
+    fn complain(&self, complaint: String) {
+        lock(&self.complaints).push(complaint);
+    }
+}
+
+impl Handler for State {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> io::Result<Response<Body>> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        if path == "/healthz" {
+            return Ok(Response::new(full("ok")));
+        }
+        let Some(dialect) = words::Dialect::of(&head.method, &path) else {
+            self.complain(format!("{} {path}: no such operation", head.method));
+            return Ok(error(StatusCode::NOT_FOUND, words::Dialect::OpenAi, "no such operation"));
+        };
+        let behaviour = match head.headers.get("x-test").map(|told| serde_json::from_slice(told.as_bytes())) {
+            None => Behaviour::default(),
+            Some(Ok(behaviour)) => behaviour,
+            Some(Err(problem)) => {
+                self.complain(format!("x-test: {problem}"));
+                Behaviour::default()
+            }
+        };
+        for complaint in check::headers(&head.headers, dialect) {
+            self.complain(format!("{path}: {complaint}"));
+        }
+        let asked: Value = match check::body(&body, dialect) {
+            Ok(asked) => asked,
+            Err(complaint) => {
+                self.complain(format!("{path}: {complaint}"));
+                return Ok(error(StatusCode::BAD_REQUEST, dialect, &complaint));
+            }
+        };
+        if let Some(status) = behaviour.status.and_then(|status| StatusCode::from_u16(status).ok()) {
+            return Ok(error(status, dialect, "as told"));
+        }
+        let reply = words::reply(dialect, &asked, &behaviour);
+        let id = self.remember(body, Bytes::from(reply.concat()));
+        tokio::time::sleep(behaviour.delay()).await;
+        let is_stream = asked["stream"] == true;
+        let mut response = Response::builder()
+            .header("content-type", if is_stream { "text/event-stream; charset=utf-8" } else { "application/json" })
+            .header("x-stand-in-id", &id)
+            .header("x-request-id", format!("req_{id}"));
+        if let Some(encoding) = behaviour.content_encoding() {
+            response = response.header("content-encoding", encoding);
+        }
+        let (body, length) = body::make(reply, is_stream, behaviour, connection);
+        if let Some(length) = length {
+            response = response.header("content-length", length);
+        }
+        response.body(body).map_err(io::Error::other)
+    }
+}
+
+fn error(status: StatusCode, dialect: words::Dialect, message: &str) -> Response<Body> {
+    let value = match dialect {
+        words::Dialect::OpenAi => {
+            json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": null } })
+        }
+        words::Dialect::Anthropic => {
+            json!({ "type": "error", "error": { "type": "invalid_request_error", "message": message } })
+        }
+    };
+    let mut response = Response::new(full(value.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,442 @@
+//! A whole system on loopback: client, Envoy with the filter, strict provider, strict collector.
+//!
+//! What a test asks of it either happens or ends the test with an explanation, so that tests read as a list of facts.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    collector::{Collector, Mode},
+    envoy::{Envoy, Setup, root},
+    prometheus::Metrics,
+    provider::Provider,
+};
+
+/// How long anything that must happen may take, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the system is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The filter's `limits`.
+    pub limits: Value,
+    /// Whether the filter may hold headers.
+    pub header_hold: bool,
+    /// Further members of the filter's configuration; objects are merged, everything else replaces.
+    pub more: Value,
+    /// Worker threads.
+    pub concurrency: u32,
+    /// Ports of listener, admin interface, provider and collector; 0 takes any.
+    pub ports: [u16; 4],
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limits: json!([]), header_hold: true, more: json!({}), concurrency: 2, ports: [0; 4] }
+    }
+}
+
+impl Options {
+    /// The filter's configuration.
+    fn configuration(&self) -> Value {
+        let mut configuration = json!({
+            "identity": {
+                "tenant": [{ "from": "header", "name": "x-tenant" }, { "from": "constant", "value": "unknown" }],
+                "user": [{ "from": "header", "name": "x-user" }],
+                "labels": { "team": [{ "from": "header", "name": "x-team" }] },
+            },
+            "limits": self.limits,
+            // Short enough that a test of failures does not wait for the defaults.
+            "sink": { "cluster": "collector", "timeout_ms": 1_000, "retry": { "max_ms": 1_000 }, "heartbeat_secs": 1 },
+            "header_hold": self.header_hold,
+        });
+        merge(&mut configuration, &self.more);
+        configuration
+    }
+}
+
+fn merge(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (name, value) in more {
+                merge(into.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, more) => *into = more.clone(),
+    }
+}
+
+/// The running system.
+#[derive(Debug)]
+pub struct Stack {
+    // Envoy ends first: its last events still find the collector.
+    envoy: Option<Envoy>,
+    provider: Provider,
+    collector: std::sync::Mutex<Option<Collector>>,
+    collector_port: u16,
+    directory: TempDir,
+    http1: Client,
+    http2: Client,
+}
+
+impl Stack {
+    /// Starts all parts and waits until they are ready.
+    ///
+    /// # Errors
+    /// If one of them does not start; the error holds what it said.
+    pub fn launch(options: &Options) -> Result<Self> {
+        let [listener, admin, provider, collector] = options.ports;
+        let directory = tempfile::tempdir()?;
+        let provider = Provider::start(provider)?;
+        let collector = Collector::start(collector, &directory.path().join("events.sqlite"))?;
+        let setup = Setup {
+            provider: provider.address(),
+            collector: collector.address(),
+            configuration: Some(options.configuration()),
+            wasm: wasm()?,
+            concurrency: options.concurrency,
+            port: listener,
+            admin_port: admin,
+        };
+        let envoy = Envoy::start(&setup, directory.path())?;
+        let client = || Client::builder().timeout(PATIENCE);
+        Ok(Self {
+            envoy: Some(envoy),
+            provider,
+            collector_port: collector.address().port(),
+            collector: std::sync::Mutex::new(Some(collector)),
+            directory,
+            http1: client().http1_only().build()?,
+            http2: client().http2_prior_knowledge().build()?,
+        })
+    }
+
+    /// As [`Stack::launch`], for tests.
+    #[must_use]
+    pub fn start(options: &Options) -> Self {
+        match Self::launch(options) {
+            Ok(stack) => stack,
+            Err(error) => panic!("{error:#}"),
+        }
+    }
+
+    /// What Envoy logs when it refuses this configuration of the filter.
+    #[must_use]
+    pub fn refused(configuration: &Value) -> String {
+        let run = || -> Result<String> {
+            let directory = tempfile::tempdir()?;
+            let nowhere = ([127, 0, 0, 1], 9).into();
+            let setup = Setup {
+                provider: nowhere,
+                collector: nowhere,
+                configuration: Some(configuration.clone()),
+                wasm: wasm()?,
+                concurrency: 1,
+                port: 0,
+                admin_port: 0,
+            };
+            match Envoy::start(&setup, directory.path()) {
+                Ok(_) => bail!("the configuration was accepted: {configuration}"),
+                Err(error) => Ok(format!("{error:#}")),
+            }
+        };
+        match run() {
+            Ok(log) => log,
+            Err(error) => panic!("{error:#}"),
+        }
+    }
+
+    /// Envoy itself.
+    #[must_use]
+    pub fn envoy(&self) -> &Envoy {
+        self.envoy.as_ref().expect("Envoy runs until the stack is finished")
+    }
+
+    /// The provider.
+    #[must_use]
+    pub const fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// A POST to that path of the listener, with what both dialects want for a credential.
+    #[must_use]
+    pub fn post(&self, path: &str) -> Call<'_> {
+        self.call(reqwest::Method::POST, path)
+    }
+
+    /// A GET of that path of the listener.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Call<'_> {
+        self.call(reqwest::Method::GET, path)
+    }
+
+    fn call(&self, method: reqwest::Method, path: &str) -> Call<'_> {
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", "Bearer sk-test-0123456789"),
+            ("x-api-key", "sk-ant-test-0123456789"),
+            ("anthropic-version", "2023-06-01"),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Call { stack: self, method, path: path.to_owned(), headers, http2: false }
+    }
+
+    /// Sends these bytes as they are, and gives back what comes.
+    #[must_use]
+    pub fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.envoy().listener).expect("the listener");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.write_all(bytes).expect("it takes them");
+        let mut answer = vec![0; 65_536];
+        let read = stream.read(&mut answer).expect("an answer");
+        String::from_utf8_lossy(&answer[..read]).into_owned()
+    }
+
+    /// Waits until the collector has so many usage events, and not one more, and gives them back in the order of their arrival.
+    #[must_use]
+    pub fn events(&self, count: usize) -> Vec<Value> {
+        let has = || self.with_collector(|collector| collector.with_store(|store| store.count().expect("a count")));
+        wait(|| has() >= count, || format!("{} of {count} events came\n{}", has(), self.envoy().log()));
+        let events = self.with_collector(|collector| collector.with_store(|store| store.events("").expect("events")));
+        let Value::Array(events) = events else { panic!("events are an array") };
+        assert_eq!(events.len(), count, "more events than exchanges: {events:#?}");
+        events
+    }
+
+    /// Waits until the access log has so many lines that hold an event.
+    #[must_use]
+    pub fn access_log(&self, count: usize) -> Vec<Value> {
+        let lines = || -> Vec<Value> {
+            let log = self.envoy().access_log();
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.filter(|line| line["meterr"].is_string()).collect()
+        };
+        wait(|| lines().len() >= count, || format!("{} of {count} lines", lines().len()));
+        lines()
+    }
+
+    /// Envoy's metrics as Prometheus would scrape them.
+    #[must_use]
+    pub fn prometheus(&self) -> Metrics {
+        Metrics::new(self.envoy().admin_get("/stats/prometheus").expect("the admin interface"))
+    }
+
+    /// What Envoy logged.
+    #[must_use]
+    pub fn envoy_log(&self) -> String {
+        self.envoy().log()
+    }
+
+    /// The body that the provider meant to send in this exchange, before compression.
+    #[must_use]
+    pub fn sent_by_provider(&self, reply: &Reply) -> String {
+        let sent = reply.header("x-stand-in-id").and_then(|id| self.provider.sent(id)).expect("the provider remembers");
+        String::from_utf8_lossy(&sent).into_owned()
+    }
+
+    /// The body that the provider got in this exchange.
+    #[must_use]
+    pub fn received_by_provider(&self, reply: &Reply) -> String {
+        let got =
+            reply.header("x-stand-in-id").and_then(|id| self.provider.received(id)).expect("the provider remembers");
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Makes the collector misbehave, or behave again.
+    pub fn collector_mode(&self, mode: &Value) {
+        let mode: Mode = serde_json::from_value(mode.clone()).expect("a mode");
+        self.with_collector(|collector| collector.set_mode(mode));
+    }
+
+    /// Ends the collector; its port is closed.
+    pub fn kill_collector(&self) {
+        self.collector.lock().expect("no test panics with it").take();
+    }
+
+    /// Starts it again with the file that it had.
+    pub fn revive_collector(&self) {
+        let file = self.directory.path().join("events.sqlite");
+        let collector = Collector::start(self.collector_port, &file).expect("its old port");
+        self.collector.lock().expect("no test panics with it").replace(collector);
+    }
+
+    /// The collector's counters.
+    #[must_use]
+    pub fn collector_stats(&self) -> Value {
+        self.with_collector(|collector| collector.with_store(|store| store.stats().expect("stats")))
+    }
+
+    /// The collector's gap report, after a heartbeat of each writer said what its last number is.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Value> {
+        let beats = || self.collector_stats()["heartbeats"].as_u64().unwrap_or(0);
+        let before = beats();
+        // Two workers and the main thread beat once a second, each if it has ever written.
+        wait(|| beats() > before + 3, || format!("{} heartbeats", beats()));
+        let gaps = self.with_collector(|collector| collector.with_store(|store| store.gaps().expect("gaps")));
+        gaps.as_array().cloned().unwrap_or_default()
+    }
+
+    /// What the collector knows of usage, as `GET /v1/usage` answers.
+    #[must_use]
+    pub fn usage(&self) -> Value {
+        self.with_collector(|collector| collector.with_store(|store| store.usage("").expect("usage")))
+    }
+
+    /// Where the collector listens.
+    #[must_use]
+    pub const fn collector_port(&self) -> u16 {
+        self.collector_port
+    }
+
+    /// The end of a test: nobody complained, nothing panicked.
+    pub fn finish(self) {
+        let complaints = self.provider.complaints();
+        assert!(complaints.is_empty(), "the provider did not expect: {complaints:#?}");
+        self.finish_expecting_provider_complaints();
+    }
+
+    /// The end of a test that sends the provider what it must refuse.
+    pub fn finish_expecting_provider_complaints(mut self) {
+        let complaints = self.with_collector(Collector::complaints);
+        assert!(complaints.is_empty(), "the collector did not expect: {complaints:#?}");
+        let log = self.envoy_log();
+        assert!(!log.contains("panicked") && !log.contains("[critical]"), "{log}");
+        let faults = self.prometheus().about("meterr_errors_total");
+        assert!(!faults.contains("hostcall"), "hostcalls failed: {faults}");
+        self.envoy.take();
+    }
+
+    fn with_collector<T>(&self, run: impl FnOnce(&Collector) -> T) -> T {
+        run(self.collector.lock().expect("no test panics with it").as_ref().expect("the collector runs"))
+    }
+}
+
+fn wasm() -> Result<PathBuf> {
+    let wasm = root().join("target/meterr.wasm");
+    fs::metadata(&wasm).with_context(|| format!("{} is missing: run scripts/build", wasm.display()))?;
+    Ok(wasm)
+}
+
+fn wait(done: impl Fn() -> bool, else_say: impl Fn() -> String) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "{}", else_say());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A request that is being made.
+#[derive(Debug)]
+#[must_use]
+pub struct Call<'s> {
+    stack: &'s Stack,
+    method: reqwest::Method,
+    path: String,
+    headers: Vec<(String, String)>,
+    http2: bool,
+}
+
+impl Call<'_> {
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(other, _)| other != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Tells the provider how to answer.
+    pub fn tell(self, (name, value): (&str, String)) -> Self {
+        self.header(name, &value)
+    }
+
+    /// Speaks HTTP/2.
+    pub const fn http2(mut self) -> Self {
+        self.http2 = true;
+        self
+    }
+
+    /// Sends this body and waits for the whole reply.
+    pub fn send(self, body: &Value) -> Reply {
+        Reply::of(self.open(body))
+    }
+
+    /// Sends these bytes and waits for the whole reply.
+    pub fn send_bytes(self, body: &[u8]) -> Reply {
+        Reply::of(self.start(Some(body.to_vec())))
+    }
+
+    /// Sends no body and waits for the whole reply.
+    pub fn fetch(self) -> Reply {
+        Reply::of(self.start(None))
+    }
+
+    /// Sends this body and waits for the headers of the reply; its body is read as it comes. Dropping it closes the stream.
+    #[must_use]
+    pub fn open(self, body: &Value) -> reqwest::blocking::Response {
+        self.start(Some(body.to_string().into_bytes()))
+    }
+
+    fn start(self, body: Option<Vec<u8>>) -> reqwest::blocking::Response {
+        let client = if self.http2 { &self.stack.http2 } else { &self.stack.http1 };
+        let url = format!("http://{}{}", self.stack.envoy().listener, self.path);
+        let mut request = client.request(self.method, url);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        match request.send() {
+            Ok(response) => response,
+            Err(error) => panic!("{error:?}\n{}", self.stack.envoy_log()),
+        }
+    }
+}
+
+/// A whole reply.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its body, as it came.
+    pub bytes: Vec<u8>,
+    headers: reqwest::header::HeaderMap,
+}
+
+impl Reply {
+    fn of(response: reqwest::blocking::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().expect("a whole reply").to_vec();
+        Self { status, bytes, headers }
+    }
+
+    /// A header, if it came.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    /// The body as JSON, or null if it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+}
