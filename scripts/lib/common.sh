@@ -37,3 +37,20 @@ venv() {
     printf '%s' "$*" >"$stamp"
   fi
 }
+
+# Debian packages that are not there yet, installed.
+debian() {
+  local package missing=""
+  for package in "$@"; do dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"; done
+  [ -z "$missing" ] && return 0
+  say "installing$missing"
+  # shellcheck disable=SC2086
+  { as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends $missing; } >/dev/null ||
+    die "these Debian packages are needed and could not be installed:$missing"
+}
+
+# What compiles native programs: a Rust toolchain and a C compiler (SQLite is built from source).
+need_toolchain() {
+  command -v cargo >/dev/null || debian rustc-web cargo-web
+  command -v cc >/dev/null || debian gcc libc6-dev
+}
