@@ -204,7 +204,8 @@ impl Open {
                 host.effect(Effect::Measure(Metric::Tokens(series.clone(), class), tokens));
             }
         }
-        if let Some(cost) = event.cost.total.map(PicoUsd::micros).filter(|cost| *cost > 0) {
+        if let Some(cost) = event.cost.total.map(|cost| service.series().micros(&series, cost)).filter(|cost| *cost > 0)
+        {
             host.effect(Effect::Measure(Metric::CostMicrousd(series), cost));
         }
     }
