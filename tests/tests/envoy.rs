@@ -56,8 +56,12 @@ fn ok_a_chat_reply_is_counted_priced_tagged_and_delivered() {
     let line = stack.access_log(1).remove(0);
     let logged: Value = serde_json::from_str(line["meterr"].as_str().expect("the event")).expect("JSON");
     assert_eq!(logged, event);
-    assert_eq!((&line["meterr_total_tokens"], &line["meterr_cost_microusd"]), (&json!("1500"), &json!("285")));
-    assert_eq!((&line["meterr_tenant"], &line["meterr_outcome"]), (&json!("acme"), &json!("completed")));
+    let tags = json!({
+        "meterr_tenant": "acme", "meterr_provider": "openai", "meterr_model": "gpt-4o-mini", "meterr_outcome": "completed",
+        "meterr_usage_status": "reported", "meterr_input_tokens": "1200", "meterr_output_tokens": "300",
+        "meterr_total_tokens": "1500", "meterr_cost_microusd": "285", "hits_addend": "1500",
+    });
+    assert_fields(&line, &tags);
     // And so do the metrics, under Prometheus labels.
     let metrics = stack.prometheus();
     let wanted = r#"meterr_tokens_total{provider="openai",model="gpt-4o-mini",tenant="acme",type="input"} 1200"#;
@@ -419,6 +423,124 @@ fn ok_hosts_decide_without_a_prefix_and_unknown_ones_pass_unmetered() {
     assert_eq!(providers, HashSet::from(["openai", "unknown"]));
     let reply = stack.post("/nobody/v1/chat/completions").send(&chat("gpt-4o-mini", false));
     assert_ne!(reply.status, 500);
+    stack.finish();
+}
+
+#[test]
+fn ok_the_routes_of_the_reference_file_lead_to_known_providers_and_nowhere_else() {
+    let stack = Stack::start_at(|provider| Options {
+        more: json!({ "providers": { "extra": [
+            { "id": "corp", "hosts": ["llm.corp.internal"], "dialects": ["openai.chat"], "tls": false,
+              "authority": provider.to_string(), "inject_include_usage": true }] } }),
+        ..Options::default()
+    });
+    let reply = stack.post("/corp/v1/chat/completions").send(&chat("gpt-4o-mini", true));
+    assert_eq!(reply.status, 200, "by the dynamic forward proxy: {}", reply.text());
+    assert_fields(&stack.events(1)[0]["data"], &json!({ "provider": "corp", "input_tokens": 12, "output_tokens": 34 }));
+    let provider = stack.provider().address().to_string();
+    let reply = stack.get("/healthz").header("host", &provider).fetch();
+    assert_eq!(reply.status, 404, "never an open proxy: {}", reply.text());
+    let spoofed = stack.get("/healthz").header("host", &provider).header("x-meterr-tls", "false").fetch();
+    assert_eq!(spoofed.status, 404, "what a client says under our names means nothing: {}", spoofed.text());
+    stack.finish();
+}
+
+#[test]
+fn ok_several_limits_hold_all_or_none() {
+    let limits = json!([
+        { "id": "each-key", "per": ["key", "model"], "unit": "requests", "amount": 2, "window": { "kind": "fixed", "per": "hour" } },
+        { "id": "all-tokens", "per": [], "unit": "tokens", "amount": 10_000, "assume_output_tokens": 100,
+          "window": { "kind": "fixed", "per": "hour" } },
+        { "id": "each-provider", "per": ["provider"], "unit": "requests", "amount": 100, "window": { "kind": "fixed", "per": "hour" } },
+    ]);
+    let stack = Stack::start(&Options { limits, ..Options::default() });
+    let send = |model: &str, key: &str| {
+        stack
+            .post("/openai/v1/chat/completions")
+            .header("authorization", key)
+            .header("x-api-key", "")
+            .send(&chat(model, false))
+    };
+    let statuses: Vec<u16> = [
+        ("gpt-4o", "Bearer sk-one"),
+        ("gpt-4o", "Bearer sk-one"),
+        ("gpt-4o", "Bearer sk-one"),
+        ("gpt-4o-mini", "Bearer sk-one"),
+        ("gpt-4o", "Bearer sk-two"),
+    ]
+    .map(|(model, key)| send(model, key).status)
+    .to_vec();
+    assert_eq!(statuses, [200, 200, 429, 200, 200], "a counter for each key and model");
+    let events = stack.events(5);
+    let last = events.last().expect("five");
+    let remaining = |id: &str| {
+        let limits = last["data"]["limits"].as_array().expect("limits").iter();
+        limits.filter(|limit| limit["id"] == id).find_map(|limit| limit["remaining"].as_i64())
+    };
+    // Four replies of 12 + 34 tokens: the refused request left no trace anywhere.
+    assert_eq!((remaining("all-tokens"), remaining("each-provider")), (Some(10_000 - 4 * 46), Some(96)), "{last:#}");
+    stack.finish();
+}
+
+#[test]
+fn ok_nothing_that_is_secret_leaves_the_exchange() {
+    let (key, prompt, query) = ("sk-planted-credential-4711", "planted prompt about a whale", "planted-query");
+    let limits = json!([{ "id": "eight", "per": ["key"], "unit": "requests", "amount": 8, "window": { "kind": "fixed", "per": "hour" } }]);
+    let stack = Stack::start(&Options { limits, ..Options::default() });
+    let body = |stream: bool| {
+        let mut body = chat("gpt-4o-mini", stream);
+        body["messages"][0]["content"] = json!(prompt);
+        body
+    };
+    let path = format!("/openai/v1/chat/completions?api-version={query}");
+    for stream in [false, true] {
+        let call = stack.post(&path).header("authorization", &format!("Bearer {key}")).header("x-api-key", key);
+        assert_eq!(call.send(&body(stream)).status, 200);
+    }
+    let broken = stack.post(&path).header("authorization", &format!("Bearer {key}")).send_bytes(prompt.as_bytes());
+    assert_eq!(broken.status, 400);
+    stack.kill_collector();
+    let statuses: Vec<u16> = (0..10)
+        .map(|_| stack.post(&path).header("authorization", &format!("Bearer {key}")).send(&body(false)).status)
+        .collect();
+    assert!(statuses.contains(&200) && statuses.contains(&429), "the limit bites: {statuses:?}");
+    stack.revive_collector();
+    let events = stack.events(13);
+    let told = [
+        serde_json::to_string(&events).expect("JSON"),
+        serde_json::to_string(&stack.access_log(13)).expect("JSON"),
+        stack.envoy_log(),
+        stack.prometheus().about(""),
+    ];
+    for (where_, text) in ["events", "access log", "Envoy's log", "metrics"].iter().zip(&told) {
+        for secret in [key, prompt, query, "Hello there"] {
+            assert!(!text.contains(secret), "{secret} in {where_}");
+        }
+    }
+    stack.finish_expecting_provider_complaints();
+}
+
+#[test]
+fn ok_identity_is_who_the_operator_says_and_never_what_a_client_claims() {
+    let more = json!({ "identity": {
+        "tenant": [{ "from": "credential" }], "user": [{ "from": "header", "name": "x-user" }],
+        "key": [{ "from": "credential" }], "labels": { "team": [{ "from": "header", "name": "x-team" }, { "from": "constant", "value": "none" }] } } });
+    let stack = Stack::start(&Options { more, ..Options::default() });
+    let send = |key: &str, team: Option<&str>| {
+        let call = stack.post("/openai/v1/chat/completions").header("authorization", key).header("x-user", "ann");
+        let call = call.header("x-meterr-tenant", "globex").header("x-api-key", "");
+        if let Some(team) = team { call.header("x-team", team) } else { call }
+    };
+    for (key, team) in [("Bearer sk-one", Some("blue")), ("Bearer sk-one", None), ("Bearer sk-two", None)] {
+        assert_eq!(send(key, team).send(&chat("gpt-4o-mini", false)).status, 200);
+    }
+    let events = stack.events(3);
+    let of = |nth: usize, field: &str| events[nth]["data"][field].clone();
+    assert_eq!(of(0, "tenant"), of(1, "tenant"));
+    assert_ne!(of(0, "tenant"), of(2, "tenant"));
+    assert_eq!(of(0, "key_id").as_str().map(str::len), Some(16), "{}", events[0]);
+    assert_eq!((of(0, "labels"), of(1, "labels")), (json!({ "team": "blue" }), json!({ "team": "none" })));
+    assert_eq!(of(2, "user"), "ann");
     stack.finish();
 }
 
