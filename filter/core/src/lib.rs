@@ -61,6 +61,7 @@ pub mod identity;
 pub mod json;
 pub mod limit;
 pub mod metric;
+mod path;
 pub mod price;
 pub mod provider;
 pub mod random;

@@ -8,10 +8,11 @@ use super::{
     walk::{Section, Walk},
 };
 use crate::{
+    dialect::DialectId,
     delivery::spec::Sink,
     identity::{Identity, Source, Sources},
     price::{Adjustments, Discount, PriceOverride},
-    provider::{DialectId, Row, table},
+    provider::{Row, table},
     tag::{ResponseHeaders, Tags},
 };
 

@@ -3,6 +3,7 @@
 //! The walk takes allowed names, types, ranges and defaults from here, and so does the README: neither can disagree.
 
 use super::text::{self, Rule};
+use crate::dialect::DialectId;
 
 /// One key.
 #[derive(Debug)]
@@ -138,7 +139,7 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key(
         "providers.extra[].dialects",
-        Choices(&["openai.chat", "anthropic.messages"]),
+        Choices(DialectId::NAMES),
         Absent("required, but for the id of a built-in row"),
         "What it speaks.",
     ),

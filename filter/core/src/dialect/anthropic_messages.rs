@@ -2,29 +2,71 @@
 //!
 //! Source: anthropic-python `types/usage.py`, `types/message_delta_usage.py`, `lib/streaming/_messages.py`.
 
-use super::Dialect;
-use crate::{
-    json::scan::{Field, Shape},
-    provider::{DialectId, ErrorShape},
+use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use crate::json::scan::{Field, Shape};
+
+pub(super) static OPERATIONS: &[&Operation] = &[&CREATE, &COUNT_TOKENS, &VERTEX_COUNT_TOKENS, &VERTEX, &VERTEX_STREAM];
+
+static CREATE: Operation = MESSAGES_OPERATION;
+
+/// Free, with its own rate limit at the provider.
+static COUNT_TOKENS: Operation = COUNT_TOKENS_OPERATION;
+
+static VERTEX_COUNT_TOKENS: Operation = Operation {
+    endpoint: "/v1/projects/{project}/locations/{location}/publishers/anthropic/models/count-tokens:rawPredict",
+    paths: &["publishers/anthropic/models/count-tokens:rawPredict"],
+    ..COUNT_TOKENS_OPERATION
 };
 
-pub(super) static DIALECT: Dialect = Dialect {
-    id: DialectId::AnthropicMessages,
-    name: "anthropic.messages",
-    operation: "chat",
+/// Vertex names the model in the path and streams by verb: anthropic-python `lib/vertex`.
+static VERTEX: Operation = Operation {
+    endpoint: "/v1/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:rawPredict",
+    paths: &["publishers/anthropic/models/{model}:rawPredict"],
+    ..MESSAGES_OPERATION
+};
+
+static VERTEX_STREAM: Operation = Operation {
+    endpoint: "/v1/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:streamRawPredict",
+    paths: &["publishers/anthropic/models/{model}:streamRawPredict"],
+    streams: Streams::Always,
+    ..MESSAGES_OPERATION
+};
+
+const COUNT_TOKENS_OPERATION: Operation = Operation {
+    name: "count_tokens",
+    endpoint: "/v1/messages/count_tokens",
+    paths: &["v1/messages/count_tokens"],
+    billing: Billing::Free,
+    streams: Streams::Never,
+    reply: &COUNT,
+    record: &COUNT,
+    counting: Counting::InputOnly,
+    ..MESSAGES_OPERATION
+};
+
+const MESSAGES_OPERATION: Operation = Operation {
+    dialect: DialectId::AnthropicMessages,
+    name: "chat",
     endpoint: "/v1/messages",
+    method: "POST",
+    paths: &["v1/messages"],
+    detect: true,
+    billing: Billing::Billed,
+    streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
     errors: ErrorShape::Anthropic,
     can_inject: false,
-    cache_outside_input: true,
+    counting: Counting::CacheOutside,
     bounded_parts: &["text", "tool_use", "tool_result", "thinking", "redacted_thinking"],
     bounded_tools: &["custom"],
     end_marker: None,
-    end_record: Some("message_stop"),
+    end_records: &["message_stop"],
     // Its `output_tokens` is a placeholder of one to eight tokens.
     start_record: Some("message_start"),
+    finish_ends: false,
+    header_counters: &[],
 };
 
 static MODEL: Shape = Shape::value(Field::RequestModel);
@@ -121,3 +163,5 @@ static RECORD: Shape = Shape::object(&[
     ("usage", &USAGE),
     ("error", &ERROR),
 ]);
+
+static COUNT: Shape = Shape::object(&[("input_tokens", &INPUT), ("error", &ERROR), ("type", &RECORD_TYPE)]);

@@ -3,29 +3,35 @@
 //! Sources: openai-python `types/chat/*` and `types/completion_usage.py`. Spellings of compatible servers stand beside the original,
 //! each with its server; the last value of a counter wins.
 
-use super::Dialect;
-use crate::{
-    json::scan::{Field, Shape},
-    provider::{DialectId, ErrorShape},
-};
+use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use crate::json::scan::{Field, Shape};
 
-pub(super) static DIALECT: Dialect = Dialect {
-    id: DialectId::OpenAiChat,
-    name: "openai.chat",
-    operation: "chat",
+pub(super) static OPERATIONS: &[&Operation] = &[&CREATE];
+
+static CREATE: Operation = Operation {
+    dialect: DialectId::OpenAiChat,
+    name: "chat",
     endpoint: "/v1/chat/completions",
+    method: "POST",
+    // Azure names the deployment in the path, and its body may leave the model out.
+    paths: &["deployments/{model}/chat/completions", "chat/completions"],
+    detect: true,
+    billing: Billing::Billed,
+    streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,
     record: &REPLY,
     errors: ErrorShape::OpenAi,
     can_inject: true,
-    cache_outside_input: false,
+    counting: Counting::Inside,
     bounded_parts: &["text", "refusal"],
     bounded_tools: &["function", "custom"],
     // Compared by its beginning, as openai-python does (`_streaming.py`).
     end_marker: Some(b"[DONE]"),
-    end_record: None,
+    end_records: &[],
     start_record: None,
+    finish_ends: false,
+    header_counters: &[],
 };
 
 static MODEL: Shape = Shape::value(Field::RequestModel);
@@ -97,7 +103,7 @@ static OUTPUT_DETAILS: Shape = Shape::object(&[
     ("text_tokens", &OUTPUT_TEXT_TOKENS),
     ("image_tokens", &OUTPUT_IMAGE),
 ]);
-static USAGE: Shape = Shape::object(&[
+pub(super) static USAGE: Shape = Shape::object(&[
     ("prompt_tokens", &INPUT),
     ("completion_tokens", &OUTPUT),
     ("total_tokens", &TOTAL),
@@ -138,7 +144,7 @@ static WRITTEN: Shape = Shape::object(&[
 static CHOICE: Shape = Shape::object(&[("delta", &WRITTEN), ("message", &WRITTEN), ("finish_reason", &FINISH_REASON)]);
 static CHOICES: Shape = Shape::array(&CHOICE).and(Field::ChoicesArray);
 static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
-static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE), ("code", &ERROR_TYPE)]).and(Field::Error);
+pub(super) static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE), ("code", &ERROR_TYPE)]).and(Field::Error);
 // Groq puts the usage of a stream here.
 static X_GROQ: Shape = Shape::object(&[("usage", &USAGE)]);
 static REPLY: Shape = Shape::object(&[

@@ -7,7 +7,7 @@ use crate::{
     host::Host,
     limit::{Admission, Demand, Subject, reply},
     metric::Metric,
-    provider::ErrorShape,
+    dialect::ErrorShape,
     service::Service,
 };
 

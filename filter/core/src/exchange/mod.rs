@@ -89,7 +89,7 @@ impl Exchange {
             }
         };
         open::rewrite(&target, &setup.config.identity, host);
-        if target.dialect.is_none() {
+        if target.operation.is_none() {
             host.count(Metric::Unmetered("other_path"));
             return Verdict::Continue;
         }

@@ -3,14 +3,14 @@
 use std::{borrow::Cow, rc::Rc};
 
 use crate::{
-    dialect::Dialect,
+    dialect::{ErrorShape, Matched, Operation},
     effect::Effect,
     frame::hide::UsageChunkHider,
     head::Headers,
     host::Host,
     identity::{Caller, Identity},
     limit::{LimitState, Reservation},
-    provider::{DialectId, ErrorShape, Row, route::Rewrite},
+    provider::{Row, route::Rewrite},
     request::{RequestFacts, RequestScan},
     service::Service,
     setup::Setup,
@@ -33,7 +33,7 @@ pub(super) enum Hold {
 #[derive(Debug)]
 pub(super) struct Target {
     provider: Cow<'static, str>,
-    pub(super) dialect: Option<&'static Dialect>,
+    pub(super) operation: Option<Matched>,
     inject_include_usage: bool,
     tls: bool,
     /// Whether a row names it. A detected host is known to Envoy's own routes, not to us.
@@ -43,11 +43,11 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn known(row: &Row, operation: Option<DialectId>, rewrite: Option<Rewrite<'_>>) -> Self {
+    pub(super) fn known(row: &Row, operation: Option<Matched>, rewrite: Option<Rewrite<'_>>) -> Self {
         let (path, authority) = rewrite.map(|rewrite| (rewrite.path.into_owned(), rewrite.authority)).unzip();
         Self {
             provider: row.id.clone(),
-            dialect: operation.map(DialectId::dialect),
+            operation,
             inject_include_usage: row.inject_include_usage,
             tls: row.tls,
             is_known: true,
@@ -56,10 +56,10 @@ impl Target {
         }
     }
 
-    pub(super) const fn unknown(operation: DialectId) -> Self {
+    pub(super) const fn unknown(operation: Matched) -> Self {
         Self {
             provider: Cow::Borrowed("unknown"),
-            dialect: Some(operation.dialect()),
+            operation: Some(operation),
             inject_include_usage: false,
             tls: false,
             is_known: false,
@@ -78,7 +78,7 @@ pub(super) struct Open {
     pub(super) caller: Caller,
     pub(super) provider: Cow<'static, str>,
     pub(super) shape: ErrorShape,
-    pub(super) dialect: &'static Dialect,
+    pub(super) operation: &'static Operation,
     /// Whether the usage chunk may be asked for on the client's behalf.
     pub(super) may_inject: bool,
     /// The request's signature covers what we might change.
@@ -116,7 +116,7 @@ impl Open {
         service: &mut Service,
         host: &mut Host<'_>,
     ) -> Option<Self> {
-        let dialect = target.dialect?;
+        let Matched { operation, model } = target.operation?;
         let setup = service.setup();
         let key = service.credential_key(host);
         let path = headers.get(":path").unwrap_or_default();
@@ -125,15 +125,15 @@ impl Open {
             id: service.random().uuid_v7(host.now),
             started: host.now,
             caller: setup.config.identity.resolve(headers, path, &key),
-            shape: dialect.errors,
-            may_inject: target.inject_include_usage && dialect.can_inject && !signed,
+            shape: operation.errors,
+            may_inject: target.inject_include_usage && operation.can_inject && !signed,
             provider: target.provider,
-            dialect,
+            operation,
             signed,
             hold: Hold::No,
             hold_reply: false,
-            scan: Some(RequestScan::new(dialect, headers.get("content-encoding"))),
-            facts: RequestFacts::default(),
+            facts: RequestFacts::known(operation, model.clone()),
+            scan: Some(RequestScan::new(operation, model, headers.get("content-encoding"))),
             announced_bytes: number("content-length"),
             decided: false,
             injected: false,

@@ -27,7 +27,7 @@ impl Open {
             host.effect(Effect::SetResponseHeader("ratelimit", limit));
         }
         let meter = Meter::new(
-            self.dialect,
+            self.operation,
             self.status.unwrap_or(0),
             headers.get("content-type").unwrap_or_default(),
             headers.get("content-encoding"),

@@ -86,7 +86,7 @@ impl Open {
             return if consumed { meter::estimate_unanswered(&self.facts) } else { Usage::default() };
         };
         let cut = matches!(ended, Ended::Cut(_)) || outcome == Outcome::UpstreamReset;
-        meter::settle_usage(self.dialect, &self.provider, snapshot, cut, &self.facts)
+        meter::settle_usage(self.operation, &self.provider, snapshot, cut, &self.facts)
     }
 
     fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Cost {
@@ -148,9 +148,9 @@ impl Open {
             key_id: self.caller.key_id.take(),
             labels: core::mem::take(&mut self.caller.labels),
             provider: self.provider.clone().into_owned(),
-            dialect: self.dialect.name,
-            operation: self.dialect.operation,
-            endpoint: self.dialect.endpoint,
+            dialect: self.operation.dialect_name(),
+            operation: self.operation.name,
+            endpoint: self.operation.endpoint,
             request_model: self.facts.model.take(),
             response_model: snapshot.model,
             response_id: snapshot.id,
@@ -160,7 +160,7 @@ impl Open {
             status: self.status,
             outcome,
             reason,
-            billable: outcome != Outcome::Rejected,
+            billable: outcome != Outcome::Rejected && self.operation.is_billed(),
             usage,
             cost,
             limits: core::mem::take(&mut self.limits),

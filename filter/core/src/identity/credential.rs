@@ -11,7 +11,7 @@ use hmac::{Hmac, Mac as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::{head::Headers, provider::path};
+use crate::{head::Headers, path};
 
 /// Longest JWT payload that is looked into, in bytes: identity providers stay far below what a header can carry. A longer token is
 /// hashed as it is.

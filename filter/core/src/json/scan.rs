@@ -34,6 +34,8 @@ pub enum Field {
     InputText,
     /// JSON that the model reads as a whole, such as a tool's schema: its bytes count for the input estimate.
     InputJson,
+    /// A token that the client counted itself: one number in a list of them.
+    InputToken,
     /// The `type` of a content part.
     PartType,
     /// The `type` of a tool.
@@ -49,6 +51,10 @@ pub enum Field {
     ServiceTier,
     /// `finish_reason`, `stop_reason`.
     FinishReason,
+    /// Where a reply that may be made later stands: `queued`, `in_progress`, or how it ended.
+    Status,
+    /// Whether this is the last record: `done`.
+    Last,
     /// The record's own kind: `type` in Anthropic events, `object` in `OpenAI` chunks.
     RecordType,
     /// Text, reasoning or tool arguments that the model wrote: counted for the output estimate and for time to first token.

@@ -1,7 +1,7 @@
 //! What a refused client is told: the provider's own error shape, so that its SDK understands.
 
 use super::{Refusal, RefusalKind};
-use crate::{effect::LocalReply, json::write::Object, provider::ErrorShape, time::Timestamp};
+use crate::{effect::LocalReply, json::write::Object, dialect::ErrorShape, time::Timestamp};
 
 /// Longest wait that a client is told to sit out by itself, in milliseconds.
 const MAX_RETRY_MS: u64 = 60_000;

@@ -8,7 +8,7 @@ use super::{
     *,
 };
 use crate::{
-    provider::ErrorShape,
+    dialect::ErrorShape,
     random::Random,
     store::{MemoryStore, SharedStore, StoreError, Version},
     time::Timestamp,

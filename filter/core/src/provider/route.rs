@@ -7,9 +7,10 @@ use std::{borrow::Cow, rc::Rc};
 
 use hashbrown::HashMap;
 
-use super::{DialectId, Row, host::Host, path, table};
+use super::{Row, host::Host, table};
 use crate::{
     config::{Config, Unknown},
+    dialect::{DialectId, Matched, find},
     glob::matches,
 };
 
@@ -35,14 +36,14 @@ pub enum Route<'p> {
         /// The row.
         row: Rc<Row>,
         /// The operation, if it is one that the row's dialects meter; everything else passes with only a metric.
-        operation: Option<DialectId>,
+        operation: Option<Matched>,
         /// The change to the request in the prefix form; `None` in the host form.
         rewrite: Option<Rewrite<'p>>,
     },
     /// To a host that no row knows, by an operation of a known dialect: metered as provider `unknown`, and nothing is injected.
     Unknown {
         /// The operation.
-        operation: DialectId,
+        operation: Matched,
     },
     /// Untouched and unmetered.
     Pass,
@@ -62,29 +63,10 @@ pub struct Rewrite<'p> {
     pub authority: Cow<'static, str>,
 }
 
-/// The operation of a known dialect that this method and path mean, wherever they go.
-///
-/// The path counts from its end, as proxies and providers put prefixes of their own before it. Doubled slashes, a slash at the end
-/// and needless percent-encoding are looked through: servers take such paths, and metering must not be got around by them.
+/// The operation of any dialect that this method and path mean, whatever the host: only by paths that nobody else has.
 #[must_use]
-pub fn operation(method: &[u8], path: &[u8]) -> Option<DialectId> {
-    if method != b"POST" {
-        return None;
-    }
-    let mut segments = path::split(path).0.rsplit(|b| *b == b'/').filter(|segment| !segment.is_empty());
-    let (last, before) = (segments.next()?, segments.next()?);
-    if is(before, b"chat") && is(last, b"completions") {
-        Some(DialectId::OpenAiChat)
-    } else if is(before, b"v1") && is(last, b"messages") {
-        Some(DialectId::AnthropicMessages)
-    } else {
-        None
-    }
-}
-
-/// Whether a path segment, percent-decoded, is this word.
-fn is(segment: &[u8], word: &[u8]) -> bool {
-    path::decoded(segment).eq(word.iter().copied())
+pub fn detected(method: &[u8], path: &[u8]) -> Option<Matched> {
+    find(DialectId::ALL, method, path).filter(|matched| matched.operation.detect)
 }
 
 impl Providers {
@@ -145,7 +127,7 @@ impl Providers {
             let operation = metered(row, method, &path);
             return Route::Known { row: Rc::clone(row), operation, rewrite: Some(Rewrite { path, authority }) };
         }
-        match (self.unknown, operation(method, path)) {
+        match (self.unknown, detected(method, path)) {
             (Unknown::Detect, Some(operation)) => Route::Unknown { operation },
             (Unknown::Detect, None) | (Unknown::Pass, _) => Route::Pass,
             (Unknown::Reject, _) => Route::NotFound { message: "No provider is configured for this host.".to_owned() },
@@ -178,8 +160,8 @@ impl Providers {
 }
 
 /// The operation, if the row speaks its dialect.
-fn metered(row: &Row, method: &[u8], path: &[u8]) -> Option<DialectId> {
-    operation(method, path).filter(|operation| row.dialects.contains(operation))
+fn metered(row: &Row, method: &[u8], path: &[u8]) -> Option<Matched> {
+    find(&row.dialects, method, path)
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::{DialectId, Row};
+use super::Row;
+use crate::dialect::DialectId;
 
 /// Speaks `openai.chat` only.
 const CHAT: &[DialectId] = &[DialectId::OpenAiChat];

@@ -1,7 +1,7 @@
 //! What a request says before it is answered.
 
 use crate::{
-    dialect::Dialect,
+    dialect::{Operation, Streams},
     effect::Splice,
     frame::inflate::{Encoding, Inflater},
     json::scan::{End, Field, Found, Scanner, Value},
@@ -35,6 +35,8 @@ pub struct RequestFacts {
     messages: u64,
     text_ascii: u64,
     text_non_ascii: u64,
+    /// Tokens that the client counted itself.
+    tokens: u64,
     has_tools: bool,
     is_unbounded: bool,
     place: OptionPlace,
@@ -56,12 +58,23 @@ struct OptionPlace {
 }
 
 impl RequestFacts {
+    /// What is known before the body.
+    #[must_use]
+    pub fn known(operation: &Operation, model: Option<String>) -> Self {
+        let stream = match operation.streams {
+            Streams::ByBody => None,
+            Streams::Always => Some(true),
+            Streams::Never => Some(false),
+        };
+        Self { model, stream, ..Self::default() }
+    }
+
     /// Input tokens to expect.
     #[must_use]
     pub fn input_estimate(&self) -> u64 {
         let text = estimate::tokens(self.text_ascii, self.text_non_ascii);
         // Four tokens a message are what OpenAI's own counting recipe adds.
-        text.saturating_add(self.messages.saturating_mul(4))
+        text.saturating_add(self.messages.saturating_mul(4)).saturating_add(self.tokens)
     }
 
     /// The most input tokens that the request can be, or `None` if its bytes do not bound them.
@@ -105,16 +118,18 @@ impl RequestFacts {
         }
     }
 
-    fn take(&mut self, found: &Found<'_>, dialect: &Dialect) {
+    fn take(&mut self, found: &Found<'_>, operation: &Operation) {
         let text = |value: Value<'_>| match value {
             Value::Text { head, .. } => core::str::from_utf8(head).ok().map(str::to_owned),
             _ => None,
         };
         match found.field {
-            Field::RequestModel => self.model = text(found.value).filter(|model| !model.is_empty()),
+            Field::RequestModel => {
+                self.model = text(found.value).filter(|model| !model.is_empty()).or_else(|| self.model.take());
+            }
             Field::RequestTier => self.service_tier = text(found.value),
             Field::Stream => {
-                if let Value::Bool(stream) = found.value {
+                if let (Value::Bool(stream), Streams::ByBody) = (found.value, operation.streams) {
                     self.stream = Some(stream);
                 }
             }
@@ -149,8 +164,13 @@ impl RequestFacts {
                 }
                 self.has_tools = true;
             }
-            Field::PartType => self.is_unbounded |= !is_one_of(found.value, dialect.bounded_parts),
-            Field::ToolType => self.is_unbounded |= !is_one_of(found.value, dialect.bounded_tools),
+            Field::InputToken => {
+                if matches!(found.value, Value::Number(_)) {
+                    self.tokens = self.tokens.saturating_add(1);
+                }
+            }
+            Field::PartType => self.is_unbounded |= !is_one_of(found.value, operation.bounded_parts),
+            Field::ToolType => self.is_unbounded |= !is_one_of(found.value, operation.bounded_tools),
             Field::Unboundable => self.is_unbounded |= found.value != Value::Null,
             _ => {}
         }
@@ -195,7 +215,7 @@ fn is_one_of(value: Value<'_>, names: &[&str]) -> bool {
 /// Memory: that of the scanner and, for a compressed body, of the inflater.
 #[derive(Debug)]
 pub struct RequestScan {
-    dialect: &'static Dialect,
+    operation: &'static Operation,
     scanner: Scanner,
     inflater: Option<Inflater>,
     is_plain: bool,
@@ -203,22 +223,22 @@ pub struct RequestScan {
 }
 
 impl RequestScan {
-    /// At the start of a body with that `content-encoding`.
+    /// At the start of a body with that `content-encoding`. `model` is the one that the path names, if it does.
     #[must_use]
-    pub fn new(dialect: &'static Dialect, content_encoding: Option<&[u8]>) -> Self {
+    pub fn new(operation: &'static Operation, model: Option<String>, content_encoding: Option<&[u8]>) -> Self {
         let encoding = content_encoding.map_or(Some(Encoding::Identity), Encoding::from_header);
         Self {
-            dialect,
-            scanner: Scanner::new(dialect.request),
+            operation,
+            scanner: Scanner::new(operation.request),
             inflater: encoding.map(Inflater::new),
             is_plain: encoding == Some(Encoding::Identity),
-            facts: RequestFacts::default(),
+            facts: RequestFacts::known(operation, model),
         }
     }
 
     /// Takes the next piece.
     pub fn push(&mut self, bytes: &[u8]) {
-        let Self { dialect, scanner, inflater, facts, .. } = self;
+        let Self { operation, scanner, inflater, facts, .. } = self;
         facts.body_bytes = facts.body_bytes.saturating_add(bytes.len() as u64);
         let Some(inflate) = inflater else { return };
         let read = inflate.push(bytes, &mut |decoded| {
@@ -228,7 +248,7 @@ impl RequestScan {
                 facts.place.root = at.map(|at| at.saturating_add(before).saturating_add(1));
             }
             facts.decoded_bytes = facts.decoded_bytes.saturating_add(decoded.len() as u64);
-            scanner.push(decoded, &mut |found| facts.take(&found, dialect));
+            scanner.push(decoded, &mut |found| facts.take(&found, operation));
         });
         if read.is_err() {
             *inflater = None;
@@ -238,8 +258,8 @@ impl RequestScan {
     /// What was found. An end that comes too early leaves what is known so far.
     #[must_use]
     pub fn finish(&mut self) -> RequestFacts {
-        let Self { dialect, scanner, facts, .. } = self;
-        let end = scanner.finish(&mut |found| facts.take(&found, dialect));
+        let Self { operation, scanner, facts, .. } = self;
+        let end = scanner.finish(&mut |found| facts.take(&found, operation));
         facts.complete = end == End::Complete && self.inflater.is_some();
         if !self.is_plain {
             // Offsets in the decoded body say nothing of the encoded one.

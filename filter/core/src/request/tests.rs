@@ -2,10 +2,10 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::provider::DialectId;
+use crate::dialect::DialectId;
 
 fn facts_of(dialect: DialectId, body: &[u8], cut: usize) -> RequestFacts {
-    let mut scan = RequestScan::new(dialect.dialect(), None);
+    let mut scan = RequestScan::new(dialect.operations()[0], None, None);
     for piece in body.chunks(cut.max(1)) {
         scan.push(piece);
     }

@@ -2,10 +2,13 @@
 //! total. Where they disagree, the known other conventions are tried in order; what fits none is flagged, never guessed.
 
 use super::{Flag, Usage, meter::Counters};
-use crate::{dialect::Dialect, json::scan::Field};
+use crate::{
+    dialect::{Counting, Operation},
+    json::scan::Field,
+};
 
 /// What the counters mean.
-pub(super) fn usage(dialect: &Dialect, provider: &str, counters: &Counters) -> Usage {
+pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) -> Usage {
     let mut usage = Usage {
         cache_read: counters.get(Field::CacheRead),
         cache_write: counters.get(Field::CacheWrite),
@@ -22,10 +25,11 @@ pub(super) fn usage(dialect: &Dialect, provider: &str, counters: &Counters) -> U
         output: counters.get(Field::Output),
         ..Usage::default()
     };
-    if dialect.cache_outside_input {
-        outside(&mut usage);
-    } else {
-        inside(&mut usage, counters.get(Field::Total), provider);
+    let total = counters.get(Field::Total);
+    match operation.counting {
+        Counting::Inside => inside(&mut usage, total, provider),
+        Counting::CacheOutside => outside(&mut usage),
+        Counting::InputOnly => input_only(&mut usage, total),
     }
     usage
 }
@@ -45,6 +49,13 @@ fn outside(usage: &mut Usage) {
     usage.input = usage.input.map(|uncached| {
         uncached.saturating_add(usage.cache_read.unwrap_or(0)).saturating_add(usage.cache_write.unwrap_or(0))
     });
+}
+
+/// There is no output: whatever is counted is input.
+fn input_only(usage: &mut Usage, total: Option<u64>) {
+    usage.input = usage.input.or(total);
+    usage.output = Some(usage.output.unwrap_or(0));
+    usage.input_uncached = usage.input.map(|input| input.saturating_sub(usage.cache_read.unwrap_or(0)));
 }
 
 /// Input includes the cache and output includes reasoning (`OpenAI`), unless the total says otherwise.
@@ -93,14 +104,14 @@ fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::DialectId;
+    use crate::dialect::DialectId;
 
     fn checked(dialect: DialectId, provider: &str, values: &[(Field, u64)]) -> Usage {
         let mut counters = Counters::default();
         for (field, value) in values {
             counters.set(*field, *value);
         }
-        usage(dialect.dialect(), provider, &counters)
+        usage(dialect.operations()[0], provider, &counters)
     }
 
     fn openai(provider: &str, p: u64, c: u64, r: u64, cached: u64, t: u64) -> Usage {

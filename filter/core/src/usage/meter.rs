@@ -2,7 +2,7 @@
 
 use super::{Flag, Flags, Usage, UsageStatus, check, estimate, number};
 use crate::{
-    dialect::Dialect,
+    dialect::Operation,
     frame::{
         inflate::{Encoding, InflateError, Inflater},
         sse::{SseFramer, SseSink},
@@ -107,7 +107,7 @@ pub struct Meter {
 /// Takes records apart.
 #[derive(Debug)]
 struct Records {
-    dialect: &'static Dialect,
+    operation: &'static Operation,
     scanner: Scanner,
     now: Timestamp,
     snapshot: Snapshot,
@@ -120,7 +120,7 @@ struct Records {
 impl Meter {
     /// At the start of a body under these response headers.
     #[must_use]
-    pub fn new(dialect: &'static Dialect, status: u32, content_type: &[u8], content_encoding: Option<&[u8]>) -> Self {
+    pub fn new(operation: &'static Operation, status: u32, content_type: &[u8], content_encoding: Option<&[u8]>) -> Self {
         let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let is_stream = media_type.eq_ignore_ascii_case(b"text/event-stream");
         let binary = [&b"audio/"[..], b"image/", b"video/"];
@@ -143,8 +143,8 @@ impl Meter {
             inflater: encoding.map(Inflater::new),
             framer: SseFramer::default(),
             records: Records {
-                dialect,
-                scanner: Scanner::new(if is_stream { dialect.record } else { dialect.reply }),
+                operation,
+                scanner: Scanner::new(if is_stream { operation.record } else { operation.reply }),
                 now: Timestamp::default(),
                 snapshot,
                 head: Vec::new(),
@@ -176,7 +176,7 @@ impl Meter {
             if *framing == Framing::Undecided {
                 *framing = sniff(decoded);
                 if *framing == Framing::Sse {
-                    records.scanner = Scanner::new(records.dialect.record);
+                    records.scanner = Scanner::new(records.operation.record);
                 }
             }
             match framing {
@@ -240,7 +240,7 @@ impl SseSink for Records {
 
     fn end_of_event(&mut self, _end: usize, has_data: bool) {
         if has_data {
-            if self.dialect.end_marker.is_some_and(|marker| self.head.starts_with(marker)) {
+            if self.operation.end_marker.is_some_and(|marker| self.head.starts_with(marker)) {
                 self.snapshot.terminal = true;
             } else {
                 self.end_of_record();
@@ -272,11 +272,11 @@ impl Records {
             self.snapshot.flags.insert(Flag::MalformedBody);
         }
         let kind = core::mem::take(&mut self.kind);
-        let is = |name: Option<&str>| name.is_some_and(|name| name.as_bytes() == kind);
+        let is = |name: &str| name.as_bytes() == kind;
         if core::mem::take(&mut self.has_output_count) {
-            self.snapshot.is_placeholder = is(self.dialect.start_record);
+            self.snapshot.is_placeholder = self.operation.start_record.is_some_and(is);
         }
-        self.snapshot.terminal |= is(self.dialect.end_record);
+        self.snapshot.terminal |= self.operation.end_records.iter().copied().any(is);
     }
 
     fn end_of_json(&mut self) {
@@ -377,7 +377,7 @@ fn estimated(estimate: Estimate, flags: Flags) -> Usage {
 
 /// The usage of a response. `cut` says that it ended before its time.
 #[must_use]
-pub fn settle_usage(dialect: &Dialect, provider: &str, snapshot: &Snapshot, cut: bool, facts: &RequestFacts) -> Usage {
+pub fn settle_usage(operation: &Operation, provider: &str, snapshot: &Snapshot, cut: bool, facts: &RequestFacts) -> Usage {
     let estimate = estimate(Some(snapshot), facts);
     if !snapshot.counters.says_something() {
         let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
@@ -390,7 +390,7 @@ pub fn settle_usage(dialect: &Dialect, provider: &str, snapshot: &Snapshot, cut:
             estimated(estimate, snapshot.flags)
         };
     }
-    let mut usage = check::usage(dialect, provider, &snapshot.counters);
+    let mut usage = check::usage(operation, provider, &snapshot.counters);
     usage.flags = usage.flags.and(snapshot.flags);
     let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     usage.status = UsageStatus::Reported;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::provider::DialectId;
+use crate::dialect::DialectId;
 
 const CHAT_JSON: &str = r#"{"id":"c1","model":"m-1","service_tier":"flex","choices":[{"message":{"content":"hi","tool_calls":
 [{"function":{"name":"f","arguments":"{\"usage\":{\"prompt_tokens\":99}}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,
@@ -18,7 +18,7 @@ const MESSAGES_SSE: &str = "event: message_start\ndata: {\"type\":\"message_star
     event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 fn meter(dialect: DialectId, kind: &[u8], pieces: &[&[u8]]) -> Snapshot {
-    let mut meter = Meter::new(dialect.dialect(), 200, kind, None);
+    let mut meter = Meter::new(dialect.operations()[0], 200, kind, None);
     for (at, piece) in pieces.iter().enumerate() {
         meter.push(piece, Timestamp::from_millis(at as u64));
     }
@@ -27,7 +27,7 @@ fn meter(dialect: DialectId, kind: &[u8], pieces: &[&[u8]]) -> Snapshot {
 }
 
 fn usage(dialect: DialectId, snapshot: &Snapshot, cut: bool) -> Usage {
-    settle_usage(dialect.dialect(), "p", snapshot, cut, &RequestFacts::default())
+    settle_usage(dialect.operations()[0], "p", snapshot, cut, &RequestFacts::default())
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn ok_a_placeholder_is_never_billed() {
 
 #[test]
 fn ok_unknown_is_never_zero() {
-    let mut unreadable = Meter::new(DialectId::OpenAiChat.dialect(), 200, b"application/json", Some(b"br"));
+    let mut unreadable = Meter::new(DialectId::OpenAiChat.operations()[0], 200, b"application/json", Some(b"br"));
     unreadable.push(b"\x0b\x02", Timestamp::default());
     unreadable.finish();
     let missing = usage(DialectId::OpenAiChat, &unreadable.snapshot(), false);

@@ -1,0 +1,193 @@
+//! One thing that a client can ask for in a dialect, and which one a method and a path mean.
+
+use core::fmt;
+
+use super::{DialectId, ErrorShape};
+use crate::{
+    json::scan::{Field, Shape},
+    path,
+};
+
+/// Who pays for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Billing {
+    /// The caller, by what it used.
+    Billed,
+    /// Nobody: counting tokens, moderation.
+    Free,
+    /// Nobody again: a stored response tells its usage each time that it is read.
+    Reread,
+}
+
+/// Whether a reply is a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// If the request's body says so.
+    ByBody,
+    /// The path says so.
+    Always,
+    /// It never is.
+    Never,
+}
+
+/// What the counters on the wire include. The truth table is checked against the provider's own total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// Input includes the cache, output includes reasoning (`OpenAI`).
+    Inside,
+    /// Input leaves out what was read from and written to a cache (Anthropic).
+    CacheOutside,
+    /// There is no output; a total is the input (embeddings, rerank).
+    InputOnly,
+}
+
+/// One thing that a client can ask for. Pure data; `..` from a constant of the same file fills what its siblings share.
+pub struct Operation {
+    /// Its dialect: the event's `dialect` is that one's name.
+    pub dialect: DialectId,
+    /// `OpenTelemetry` operation name.
+    pub name: &'static str,
+    /// The event's `endpoint`: a template, never an id or a query.
+    pub endpoint: &'static str,
+    /// HTTP method.
+    pub method: &'static str,
+    /// Patterns that the path ends like, since proxies and providers put prefixes of their own before it. `{model}` is the model's
+    /// name, `{id}` is anything; a part after `:` is a verb at the end of the last segment.
+    pub paths: &'static [&'static str],
+    /// Whether a host that no row knows is believed to mean it by such a path.
+    pub detect: bool,
+    /// Who pays.
+    pub billing: Billing,
+    /// Whether a reply is a stream.
+    pub streams: Streams,
+    /// What is wanted from the request.
+    pub request: &'static Shape,
+    /// What is wanted from a whole JSON reply.
+    pub reply: &'static Shape,
+    /// What is wanted from each record of a stream.
+    pub record: &'static Shape,
+    /// What its errors look like.
+    pub errors: ErrorShape,
+    /// Whether streams tell their usage only when `stream_options.include_usage` asks for it.
+    pub can_inject: bool,
+    /// What its counters include.
+    pub counting: Counting,
+    /// Types of content parts whose tokens are bounded by their bytes; anything else may stand for more than it holds.
+    pub bounded_parts: &'static [&'static str],
+    /// Types of tools whose tokens are bounded by their bytes.
+    pub bounded_tools: &'static [&'static str],
+    /// Data that ends a stream and is no JSON.
+    pub end_marker: Option<&'static [u8]>,
+    /// Kinds of the record that ends a stream.
+    pub end_records: &'static [&'static str],
+    /// Kind of the record that says the input counters and only a placeholder for the output.
+    pub start_record: Option<&'static str>,
+    /// Whether the record that says why the model stopped is the last one that matters.
+    pub finish_ends: bool,
+    /// Response headers that tell counters; what the body says wins.
+    pub header_counters: &'static [(&'static str, Field)],
+}
+
+/// An operation and what its path says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// The operation.
+    pub operation: &'static Operation,
+    /// The model that the path names.
+    pub model: Option<String>,
+}
+
+/// Longest model name that a path may hold, in bytes.
+const MAX_MODEL: usize = 512;
+
+/// The first operation of these dialects that this method and path mean.
+#[must_use]
+pub fn find(dialects: &[DialectId], method: &[u8], path: &[u8]) -> Option<Matched> {
+    let path = path::split(path).0;
+    let operations = dialects.iter().flat_map(|dialect| dialect.operations());
+    operations.filter(|operation| operation.method.as_bytes() == method).find_map(|operation| {
+        let model = operation.paths.iter().find_map(|pattern| matches(pattern, path))?;
+        Some(Matched { operation, model })
+    })
+}
+
+/// Whether a path ends like the pattern; if so, the model that it names.
+///
+/// Doubled slashes, a slash at the end and needless percent-encoding are looked through: servers take such paths, and metering must not
+/// be got around by them.
+fn matches(pattern: &str, path: &[u8]) -> Option<Option<String>> {
+    let mut segments = path.rsplit(|b| *b == b'/').filter(|segment| !segment.is_empty());
+    let mut model = None;
+    for wanted in pattern.rsplit('/') {
+        let segment = segments.next()?;
+        match wanted.split_once(':') {
+            None if wanted == "{id}" => {}
+            None if wanted == "{model}" => model = text(path::decoded(segment).collect()),
+            None if path::decoded(segment).eq(wanted.bytes()) => {}
+            Some((stem, verb)) => {
+                let decoded: Vec<u8> = path::decoded(segment).collect();
+                let named = decoded.strip_suffix(verb.as_bytes())?.strip_suffix(b":")?;
+                match stem {
+                    "{model}" => model = text(named.to_vec()),
+                    "{id}" => {}
+                    literal if literal.as_bytes() == named => {}
+                    _ => return None,
+                }
+            }
+            None => return None,
+        }
+    }
+    Some(model)
+}
+
+fn text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.len() <= MAX_MODEL)
+}
+
+impl Operation {
+    /// The event's `dialect`.
+    #[must_use]
+    pub const fn dialect_name(&self) -> &'static str {
+        self.dialect.name()
+    }
+
+    /// Whether the caller pays for it.
+    #[must_use]
+    pub fn is_billed(&self) -> bool {
+        self.billing == Billing::Billed
+    }
+}
+
+/// There is one of each: an operation is known by its dialect, its method and its paths.
+impl PartialEq for Operation {
+    fn eq(&self, other: &Self) -> bool {
+        (self.dialect, self.method, self.paths) == (other.dialect, other.method, other.paths)
+    }
+}
+
+impl Eq for Operation {}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.dialect.name(), self.method, self.endpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ok_and_err_patterns() {
+        let model = |pattern: &str, path: &str| matches(pattern, path.as_bytes());
+        assert_eq!(model("chat/completions", "/v1//ch%61t/completions/"), Some(None));
+        assert_eq!(model("chat/completions", "/completions"), None);
+        assert_eq!(model("{model}:generateContent", "/v1beta/models/gemini-2.5%3AgenerateContent"), Some(Some("gemini-2.5".into())));
+        assert_eq!(model("models/{model}:generateContent", "/v1/models/a:b:generateContent"), Some(Some("a:b".into())));
+        assert_eq!(model("{model}:generateContent", "/v1/models/a:streamGenerateContent"), None);
+        assert_eq!(model("model/{model}/invoke", "/model/arn%3Aaws%2Fx/invoke"), Some(Some("arn:aws/x".into())));
+        assert_eq!(model("responses/{id}", "/v1/responses/resp_1"), Some(None));
+        assert_eq!(model("responses/{id}", "/v1/responses"), None);
+        assert_eq!(model("{model}/invoke", "/%ff/invoke"), Some(None), "no text, no name");
+    }
+}
