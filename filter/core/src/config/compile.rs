@@ -8,8 +8,8 @@ use super::{
     walk::{Section, Walk},
 };
 use crate::{
-    dialect::DialectId,
     delivery::spec::Sink,
+    dialect::DialectId,
     identity::{Identity, Source, Sources},
     price::{Adjustments, Discount, PriceOverride},
     provider::{Row, table},
@@ -130,7 +130,7 @@ fn row(section: &Section<'_>) -> Option<Row> {
     let tls = section.switch("tls").unwrap_or_else(|| base.is_none_or(|base| base.tls));
     let inject_include_usage =
         section.switch("inject_include_usage").unwrap_or_else(|| base.is_some_and(|base| base.inject_include_usage));
-    Some(Row { id: Cow::Owned(id?), hosts, authority, tls, dialects, inject_include_usage })
+    Some(Row { id: Cow::Owned(id?), hosts, authority, tls, dialects, inject_include_usage, is_verified: true })
 }
 
 fn prices(section: &Section<'_>) -> Adjustments {

@@ -149,7 +149,13 @@ mod tests {
     #[test]
     fn err_what_is_no_message() {
         let deep = (0..100).fold(json!(1.0), |inner, _| json!([inner]));
-        for bytes in [&b"{}"[..], b"\x0a", b"\x0a\x05ab", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", &encode_object(&json!({ "a": deep }))] {
+        for bytes in [
+            &b"{}"[..],
+            b"\x0a",
+            b"\x0a\x05ab",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            &encode_object(&json!({ "a": deep })),
+        ] {
             assert_eq!(document(bytes), None);
         }
     }

@@ -67,6 +67,8 @@ const MESSAGES_OPERATION: Operation = Operation {
     start_record: Some("message_start"),
     finish_ends: false,
     header_counters: &[],
+    in_base64: false,
+    keeps_largest: false,
 };
 
 static MODEL: Shape = Shape::value(Field::RequestModel);
@@ -87,11 +89,11 @@ static PART: Shape = Shape::object(&[
     ("input", &INPUT_JSON),
     ("content", &RESULT),
 ]);
-static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
+pub(super) static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
 static MESSAGE: Shape = Shape::object(&[("content", &CONTENT)]).and(Field::Message);
-static MESSAGES: Shape = Shape::array(&MESSAGE);
+pub(super) static MESSAGES: Shape = Shape::array(&MESSAGE);
 static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
-static TOOLS: Shape = Shape::array(&TOOL);
+pub(super) static TOOLS: Shape = Shape::array(&TOOL);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),

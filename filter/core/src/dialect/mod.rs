@@ -4,12 +4,24 @@
 pub mod operation;
 
 mod anthropic_messages;
+mod bedrock_converse;
+mod bedrock_invoke;
+mod cohere;
+mod dashscope;
+mod gemini;
+mod gemini_interactions;
+mod ollama;
+mod openai_audio;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
+mod openai_images;
+mod openai_moderations;
 mod openai_responses;
+mod rerank;
+mod watsonx;
 
-pub use operation::{Billing, Counting, Matched, Operation, Streams, find};
+pub use operation::{Billing, Counting, Matched, Operation, Streams, detect, find};
 
 /// The shape of a provider's own error bodies: what a refusal of ours looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +30,22 @@ pub enum ErrorShape {
     OpenAi,
     /// `{"type":"error","error":{"type","message"},"request_id"}`.
     Anthropic,
+    /// `{"error":{"code","message","status"}}` (Gemini, Vertex).
+    Google,
+    /// `{"message"}`, and the kind in the header `x-amzn-errortype` (Bedrock).
+    Aws,
+    /// `{"id","message"}`.
+    Cohere,
+    /// `{"error":"…"}` (Ollama).
+    Text,
+    /// `{"code","message","request_id"}`.
+    DashScope,
+    /// `{"errors":[{"code","message"}],"trace","status_code"}`.
+    Watsonx,
 }
 
 macro_rules! dialects {
-    ($($(#[$doc:meta])* $id:ident: $name:literal, $module:ident;)+) => {
+    ($($(#[$doc:meta])* $id:ident: $name:literal, $operations:expr;)+) => {
         /// A wire shape that this build can read.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum DialectId {
@@ -47,7 +71,7 @@ macro_rules! dialects {
             #[must_use]
             pub const fn operations(self) -> &'static [&'static Operation] {
                 match self {
-                    $(Self::$id => $module::OPERATIONS,)+
+                    $(Self::$id => $operations,)+
                 }
             }
         }
@@ -56,15 +80,41 @@ macro_rules! dialects {
 
 dialects! {
     /// `OpenAI` Chat Completions and the many servers that speak it.
-    OpenAiChat: "openai.chat", openai_chat;
+    OpenAiChat: "openai.chat", openai_chat::OPERATIONS;
     /// `OpenAI`'s legacy Completions.
-    OpenAiCompletions: "openai.completions", openai_completions;
+    OpenAiCompletions: "openai.completions", openai_completions::OPERATIONS;
     /// `OpenAI` Responses.
-    OpenAiResponses: "openai.responses", openai_responses;
+    OpenAiResponses: "openai.responses", openai_responses::OPERATIONS;
     /// `OpenAI` Embeddings and the many servers that speak them.
-    OpenAiEmbeddings: "openai.embeddings", openai_embeddings;
+    OpenAiEmbeddings: "openai.embeddings", openai_embeddings::OPERATIONS;
+    /// `OpenAI` Images.
+    OpenAiImages: "openai.images", openai_images::OPERATIONS;
+    /// `OpenAI` transcriptions.
+    OpenAiAudio: "openai.audio", openai_audio::OPERATIONS;
+    /// `OpenAI` moderations.
+    OpenAiModerations: "openai.moderations", openai_moderations::OPERATIONS;
     /// Anthropic Messages, wherever its own shape is spoken.
-    AnthropicMessages: "anthropic.messages", anthropic_messages;
+    AnthropicMessages: "anthropic.messages", anthropic_messages::OPERATIONS;
+    /// Gemini, on AI Studio and Vertex.
+    GeminiGenerate: "gemini.generate", gemini::OPERATIONS;
+    /// Gemini's Interactions.
+    GeminiInteractions: "gemini.interactions", gemini_interactions::OPERATIONS;
+    /// Bedrock Converse.
+    BedrockConverse: "bedrock.converse", bedrock_converse::OPERATIONS;
+    /// Bedrock `InvokeModel`.
+    BedrockInvoke: "bedrock.invoke", bedrock_invoke::OPERATIONS;
+    /// Cohere's second version.
+    CohereV2: "cohere.v2", cohere::V2;
+    /// Cohere's first version.
+    CohereV1: "cohere.v1", cohere::V1;
+    /// Ollama's native API.
+    Ollama: "ollama", ollama::OPERATIONS;
+    /// Alibaba's native API.
+    DashScope: "dashscope", dashscope::OPERATIONS;
+    /// IBM watsonx.ai.
+    Watsonx: "watsonx", watsonx::OPERATIONS;
+    /// Reranking by tokens.
+    Rerank: "rerank", rerank::OPERATIONS;
 }
 
 impl DialectId {

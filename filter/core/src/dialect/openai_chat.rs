@@ -6,15 +6,20 @@
 use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&CREATE];
+pub(super) static OPERATIONS: &[&Operation] = &[&CREATE_OPERATION, &WRITER];
 
-static CREATE: Operation = Operation {
+static CREATE_OPERATION: Operation = CREATE;
+
+/// Writer has a path of its own for it, which elsewhere belongs to other dialects.
+static WRITER: Operation = Operation { endpoint: "/v1/chat", paths: &["v1/chat"], detect: false, ..CREATE };
+
+const CREATE: Operation = Operation {
     dialect: DialectId::OpenAiChat,
     name: "chat",
     endpoint: "/v1/chat/completions",
     method: "POST",
     // Azure names the deployment in the path, and its body may leave the model out.
-    paths: &["deployments/{model}/chat/completions", "chat/completions"],
+    paths: &["deployments/{model}/chat/completions", "chat/completions", "serving-endpoints/{model}/invocations"],
     detect: true,
     billing: Billing::Billed,
     streams: Streams::ByBody,
@@ -32,6 +37,8 @@ static CREATE: Operation = Operation {
     start_record: None,
     finish_ends: false,
     header_counters: &[],
+    in_base64: false,
+    keeps_largest: false,
 };
 
 static MODEL: Shape = Shape::value(Field::RequestModel);
@@ -59,9 +66,9 @@ static MESSAGE: Shape = Shape::object(&[
     ("audio", &UNBOUNDABLE),
 ])
 .and(Field::Message);
-static MESSAGES: Shape = Shape::array(&MESSAGE);
+pub(super) static MESSAGES: Shape = Shape::array(&MESSAGE);
 static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
-static TOOLS: Shape = Shape::array(&TOOL);
+pub(super) static TOOLS: Shape = Shape::array(&TOOL);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),
@@ -89,7 +96,7 @@ static REASONING: Shape = Shape::value(Field::Reasoning);
 static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
 static OUTPUT_IMAGE: Shape = Shape::value(Field::OutputImage);
 static REPORTED_COST: Shape = Shape::value(Field::ReportedCost);
-static INPUT_DETAILS: Shape = Shape::object(&[
+pub(super) static INPUT_DETAILS: Shape = Shape::object(&[
     ("cached_tokens", &CACHE_READ),
     ("cache_write_tokens", &CACHE_WRITE),
     // Alibaba, compatible mode.
@@ -142,7 +149,7 @@ static WRITTEN: Shape = Shape::object(&[
     ("function_call", &FUNCTION),
 ]);
 static CHOICE: Shape = Shape::object(&[("delta", &WRITTEN), ("message", &WRITTEN), ("finish_reason", &FINISH_REASON)]);
-static CHOICES: Shape = Shape::array(&CHOICE).and(Field::ChoicesArray);
+pub(super) static CHOICES: Shape = Shape::array(&CHOICE).and(Field::ChoicesArray);
 static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
 pub(super) static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE), ("code", &ERROR_TYPE)]).and(Field::Error);
 // Groq puts the usage of a stream here.

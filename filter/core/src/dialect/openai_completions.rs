@@ -16,7 +16,7 @@ static CREATE: Operation = Operation {
     endpoint: "/v1/completions",
     method: "POST",
     paths: &["deployments/{model}/completions", "fim/completions", "v1/completions", "completions"],
-    detect: false,
+    detect: true,
     billing: Billing::Billed,
     streams: Streams::ByBody,
     request: &REQUEST,
@@ -32,6 +32,8 @@ static CREATE: Operation = Operation {
     start_record: None,
     finish_ends: false,
     header_counters: &[],
+    in_base64: false,
+    keeps_largest: false,
 };
 
 static MODEL: Shape = Shape::value(Field::RequestModel);

@@ -32,6 +32,8 @@ static CREATE: Operation = Operation {
     start_record: None,
     finish_ends: false,
     header_counters: &[],
+    in_base64: false,
+    keeps_largest: false,
 };
 
 static MODEL: Shape = Shape::value(Field::RequestModel);
@@ -39,7 +41,11 @@ static INPUT_TEXT: Shape = Shape::value(Field::InputText);
 static TOKEN: Shape = Shape::value(Field::InputToken);
 static PART_TYPE: Shape = Shape::value(Field::PartType);
 /// Jina: `{"text": …}` or `{"image": …}`; vLLM: chat messages.
-static ITEM: Shape = Shape { field: Some(Field::InputText), members: &[("type", &PART_TYPE), ("text", &INPUT_TEXT)], items: Some(&TOKEN) };
+static ITEM: Shape = Shape {
+    field: Some(Field::InputText),
+    members: &[("type", &PART_TYPE), ("text", &INPUT_TEXT)],
+    items: Some(&TOKEN),
+};
 static INPUTS: Shape = Shape::value(Field::InputText).or_array(&ITEM);
 static REQUEST: Shape = Shape::object(&[("model", &MODEL), ("input", &INPUTS)]);
 

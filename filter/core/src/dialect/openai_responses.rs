@@ -88,6 +88,8 @@ const RESPONSES: Operation = Operation {
     start_record: None,
     finish_ends: false,
     header_counters: &[],
+    in_base64: false,
+    keeps_largest: false,
 };
 
 static MODEL: Shape = Shape::value(Field::RequestModel);
@@ -152,7 +154,7 @@ static OUTPUT_DETAILS: Shape = Shape::object(&[
     ("audio_tokens", &OUTPUT_AUDIO),
     ("image_tokens", &OUTPUT_IMAGE),
 ]);
-static USAGE: Shape = Shape::object(&[
+pub(super) static USAGE: Shape = Shape::object(&[
     ("input_tokens", &INPUT),
     ("output_tokens", &OUTPUT),
     ("total_tokens", &TOTAL),
@@ -201,11 +203,7 @@ static LAST: Shape = Shape::object(&[
     ("tool_usage", &TOOL_USAGE),
     ("error", &ERROR),
 ]);
-static RECORD: Shape = Shape::object(&[
-    ("type", &RECORD_TYPE),
-    ("delta", &OUTPUT_TEXT),
-    ("response", &LAST),
-    ("error", &ERROR),
-]);
+static RECORD: Shape =
+    Shape::object(&[("type", &RECORD_TYPE), ("delta", &OUTPUT_TEXT), ("response", &LAST), ("error", &ERROR)]);
 
 static COUNTED: Shape = Shape::object(&[("input_tokens", &INPUT), ("error", &ERROR)]);

@@ -24,6 +24,10 @@ pub enum Billing {
 pub enum Streams {
     /// If the request's body says so.
     ByBody,
+    /// Unless the request's body says no.
+    Unless,
+    /// A request header says so: the reply tells.
+    ByReply,
     /// The path says so.
     Always,
     /// It never is.
@@ -37,6 +41,14 @@ pub enum Counting {
     Inside,
     /// Input leaves out what was read from and written to a cache (Anthropic).
     CacheOutside,
+    /// Input includes the cache but not what tools added; output leaves reasoning out (Gemini).
+    ThoughtsOutside,
+    /// Whatever the vendor says, else what the platform measured; input leaves the cache out (Bedrock).
+    Vendor,
+    /// What is billed; the cache is counted on another scale (Cohere).
+    Billed,
+    /// As inside, and a count of zero is left out (Ollama).
+    ZeroLeftOut,
     /// There is no output; a total is the input (embeddings, rerank).
     InputOnly,
 }
@@ -86,6 +98,10 @@ pub struct Operation {
     pub finish_ends: bool,
     /// Response headers that tell counters; what the body says wins.
     pub header_counters: &'static [(&'static str, Field)],
+    /// Whether records of an event stream hold their JSON in Base64, as the member `bytes`.
+    pub in_base64: bool,
+    /// Whether a counter keeps its largest value rather than its last: servers that say 0 in later records.
+    pub keeps_largest: bool,
 }
 
 /// An operation and what its path says.
@@ -103,9 +119,19 @@ const MAX_MODEL: usize = 512;
 /// The first operation of these dialects that this method and path mean.
 #[must_use]
 pub fn find(dialects: &[DialectId], method: &[u8], path: &[u8]) -> Option<Matched> {
+    first(dialects, method, path, |_| true)
+}
+
+/// The operation of any dialect that this method and path mean, whatever the host: only by paths that nobody else has.
+#[must_use]
+pub fn detect(method: &[u8], path: &[u8]) -> Option<Matched> {
+    first(DialectId::ALL, method, path, |operation| operation.detect)
+}
+
+fn first(dialects: &[DialectId], method: &[u8], path: &[u8], wanted: impl Fn(&Operation) -> bool) -> Option<Matched> {
     let path = path::split(path).0;
     let operations = dialects.iter().flat_map(|dialect| dialect.operations());
-    operations.filter(|operation| operation.method.as_bytes() == method).find_map(|operation| {
+    operations.filter(|operation| operation.method.as_bytes() == method && wanted(operation)).find_map(|operation| {
         let model = operation.paths.iter().find_map(|pattern| matches(pattern, path))?;
         Some(Matched { operation, model })
     })
@@ -182,7 +208,10 @@ mod tests {
         let model = |pattern: &str, path: &str| matches(pattern, path.as_bytes());
         assert_eq!(model("chat/completions", "/v1//ch%61t/completions/"), Some(None));
         assert_eq!(model("chat/completions", "/completions"), None);
-        assert_eq!(model("{model}:generateContent", "/v1beta/models/gemini-2.5%3AgenerateContent"), Some(Some("gemini-2.5".into())));
+        assert_eq!(
+            model("{model}:generateContent", "/v1beta/models/gemini-2.5%3AgenerateContent"),
+            Some(Some("gemini-2.5".into()))
+        );
         assert_eq!(model("models/{model}:generateContent", "/v1/models/a:b:generateContent"), Some(Some("a:b".into())));
         assert_eq!(model("{model}:generateContent", "/v1/models/a:streamGenerateContent"), None);
         assert_eq!(model("model/{model}/invoke", "/model/arn%3Aaws%2Fx/invoke"), Some(Some("arn:aws/x".into())));

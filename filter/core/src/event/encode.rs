@@ -94,9 +94,15 @@ fn usage(event: &UsageEvent, data: &mut Object) {
         ("output_audio_tokens", usage.output_audio),
         ("output_image_tokens", usage.output_image),
         ("web_searches", usage.web_searches),
+        ("search_units", usage.search_units),
+        ("images", usage.images),
+        ("characters", usage.characters),
     ];
     for (name, count) in counts {
         data.maybe_number(name, count);
+    }
+    if let Some(seconds) = &usage.audio_seconds {
+        data.json("audio_seconds", seconds.as_bytes());
     }
     if !usage.flags.is_empty() {
         data.text("usage_flags", &usage.flags.to_string());

@@ -1,13 +1,13 @@
 //! The request's side: what is held, what is refused, what is changed.
 
 use crate::{
+    dialect::ErrorShape,
     effect::{Effect, LocalReply, Verdict},
     frame::inflate::Encoding,
     head::Headers,
     host::Host,
     limit::{Admission, Demand, Subject, reply},
     metric::Metric,
-    dialect::ErrorShape,
     service::Service,
 };
 
@@ -39,7 +39,7 @@ impl Open {
         let upgrade = headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT");
         let small = self.announced_bytes.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
         let may_hold = small && !upgrade;
-        let limits_want_body = self.setup.limits.needs_body(&self.subject());
+        let limits_want_body = self.operation.is_billed() && self.setup.limits.needs_body(&self.subject());
         let header_hold = self.setup.config.header_hold;
         let inject = self.may_inject && may_hold && !Self::is_encoded(headers);
         self.may_inject = inject;
@@ -126,6 +126,10 @@ impl Open {
             return Verdict::Continue;
         }
         self.decided = true;
+        if !self.operation.is_billed() {
+            self.released = Some(host.now);
+            return Verdict::Continue;
+        }
         let demand = self.demand(whole);
         let setup = service.setup();
         let admission = setup.limits.admit(&self.subject(), &demand, host.store, host.now);

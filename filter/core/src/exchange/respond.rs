@@ -31,8 +31,9 @@ impl Open {
             self.status.unwrap_or(0),
             headers.get("content-type").unwrap_or_default(),
             headers.get("content-encoding"),
-        );
-        if self.injected && meter.is_stream() {
+        )
+        .with_headers(headers);
+        if self.injected && meter.is_sse() {
             if meter.is_plain() {
                 host.effect(Effect::RemoveResponseHeader("content-length"));
                 self.hider = Some(UsageChunkHider::new());

@@ -90,7 +90,7 @@ impl Open {
     }
 
     fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Cost {
-        if matches!(usage.status, UsageStatus::None) {
+        if matches!(usage.status, UsageStatus::None) || !self.operation.is_billed() {
             return Cost { status: CostStatus::Free, ..Cost::default() };
         }
         price::price(
@@ -110,7 +110,7 @@ impl Open {
     fn charged(&self, usage: &Usage, outcome: Outcome, snapshot: Option<&Snapshot>) -> u64 {
         match usage.status {
             UsageStatus::None => 0,
-            _ if outcome == Outcome::Rejected => 0,
+            _ if outcome == Outcome::Rejected || !self.operation.is_billed() => 0,
             _ => usage.total().unwrap_or_else(|| {
                 let estimate = meter::estimate(snapshot, &self.facts);
                 let input = usage.input.or(estimate.input).unwrap_or(0);
@@ -138,7 +138,10 @@ impl Open {
         host: &Host<'_>,
     ) -> UsageEvent {
         let snapshot = snapshot.unwrap_or_default();
-        let streams = self.facts.stream == Some(true);
+        // Where the request does not say so, the reply does; a reply that is no stream says nothing, it may be an error.
+        let by_reply = snapshot.is_stream.then_some(true);
+        let is_streamed = self.facts.stream.or(by_reply).or(self.facts.complete.then_some(false));
+        let streams = is_streamed == Some(true);
         let (trace_id, span_id) = self.trace.take().unzip();
         UsageEvent {
             id: self.id,
@@ -155,7 +158,7 @@ impl Open {
             response_model: snapshot.model,
             response_id: snapshot.id,
             service_tier: snapshot.service_tier,
-            stream: self.facts.stream.or(self.facts.complete.then_some(false)),
+            stream: is_streamed,
             finish_reason: snapshot.finish_reason,
             status: self.status,
             outcome,
@@ -190,6 +193,9 @@ impl Open {
         host.effect(Effect::Measure(Metric::DurationMs(provider.clone(), model.clone()), event.duration_ms));
         if let Some(ttft) = event.ttft_ms {
             host.effect(Effect::Measure(Metric::TimeToFirstTokenMs(provider, model), ttft));
+        }
+        if !event.billable {
+            return;
         }
         let usage = &event.usage;
         let classes = [

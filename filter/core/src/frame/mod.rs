@@ -1,5 +1,7 @@
 //! From the bytes of a body to its records: content encodings, server-sent events, and the one event that is hidden.
 
+pub mod base64_member;
+pub mod eventstream;
 pub mod hide;
 pub mod inflate;
 pub mod sse;

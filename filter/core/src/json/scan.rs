@@ -94,10 +94,48 @@ pub enum Field {
     OutputAudio,
     /// Images in the output.
     OutputImage,
+    /// Input that tools added, counted apart from the prompt (Gemini).
+    ToolInput,
+    /// Input by the provider's name for a family of models; the headline counter wins (Bedrock's vendors).
+    VendorInput,
+    /// … output.
+    VendorOutput,
+    /// Input as the platform measured it, beside what the model says (Bedrock); the headline counter wins.
+    MetricsInput,
+    /// … output.
+    MetricsOutput,
+    /// … read from a cache.
+    MetricsCacheRead,
+    /// … written to a cache.
+    MetricsCacheWrite,
+    /// Input of one of several parts: they are summed.
+    SummedInput,
+    /// Units of search or rerank.
+    SearchUnits,
+    /// Images that were made.
+    Images,
+    /// Characters that were spoken.
+    Characters,
     /// Web searches that the provider ran.
     WebSearches,
+    // ---- counters in lists ----
+    /// A list's element that counts a class of the input, such as audio.
+    InputClass,
+    /// … of the output.
+    OutputClass,
+    /// … of what was written to a cache, by its life.
+    CacheWriteClass,
+    /// The name of the class in such an element.
+    ClassName,
+    /// Its count.
+    ClassCount,
+    // ---- other units ----
+    /// Seconds of audio, as written.
+    AudioSeconds,
     /// The provider's own statement of cost, as written.
     ReportedCost,
+    /// What the platform measured, as a whole: it comes last.
+    InvocationMetrics,
 }
 
 /// A node of the tree of wanted paths.

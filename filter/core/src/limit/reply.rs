@@ -1,7 +1,7 @@
 //! What a refused client is told: the provider's own error shape, so that its SDK understands.
 
 use super::{Refusal, RefusalKind};
-use crate::{effect::LocalReply, json::write::Object, dialect::ErrorShape, time::Timestamp};
+use crate::{dialect::ErrorShape, effect::LocalReply, json::write::Object, time::Timestamp};
 
 /// Longest wait that a client is told to sit out by itself, in milliseconds.
 const MAX_RETRY_MS: u64 = 60_000;
@@ -10,6 +10,34 @@ const MAX_RETRY_MS: u64 = 60_000;
 #[must_use]
 pub fn json_headers() -> Vec<(String, String)> {
     vec![("content-type".to_owned(), "application/json".to_owned())]
+}
+
+/// Headers of an error in that shape: Bedrock's SDKs read its kind there.
+#[must_use]
+pub fn error_headers(shape: ErrorShape, status: u32) -> Vec<(String, String)> {
+    let mut headers = json_headers();
+    if shape == ErrorShape::Aws {
+        let kind = match status {
+            401 => "UnrecognizedClientException",
+            404 => "ResourceNotFoundException",
+            429 => "ThrottlingException",
+            503 => "ServiceUnavailableException",
+            _ => "ValidationException",
+        };
+        headers.push(("x-amzn-errortype".to_owned(), kind.to_owned()));
+    }
+    headers
+}
+
+/// The word that `google.rpc.Code` has for it.
+const fn google_status(status: u32) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        503 => "UNAVAILABLE",
+        _ => "INTERNAL",
+    }
 }
 
 /// An error body. `kind` is the broad class, `code` the exact one.
@@ -44,6 +72,42 @@ pub fn error_body(shape: ErrorShape, status: u32, kind: &str, code: &str, messag
             body.text("request_id", id);
             body.finish()
         }
+        ErrorShape::Google => {
+            error.number("code", u64::from(status));
+            error.text("message", message);
+            error.text("status", google_status(status));
+            let mut body = Object::with_capacity(320);
+            body.json("error", &error.finish());
+            body.finish()
+        }
+        ErrorShape::Aws => {
+            error.text("message", message);
+            error.finish()
+        }
+        ErrorShape::Cohere => {
+            error.text("id", id);
+            error.text("message", message);
+            error.finish()
+        }
+        ErrorShape::Text => {
+            error.text("error", message);
+            error.finish()
+        }
+        ErrorShape::DashScope => {
+            error.text("code", if status == 429 { "Throttling.RateQuota" } else { code });
+            error.text("message", message);
+            error.text("request_id", id);
+            error.finish()
+        }
+        ErrorShape::Watsonx => {
+            error.text("code", if status == 429 { "rate_limit_reached" } else { code });
+            error.text("message", message);
+            let mut body = Object::with_capacity(320);
+            body.json("errors", &[b"[", error.finish().as_slice(), b"]"].concat());
+            body.text("trace", id);
+            body.number("status_code", u64::from(status));
+            body.finish()
+        }
     }
 }
 
@@ -52,7 +116,7 @@ pub fn error_body(shape: ErrorShape, status: u32, kind: &str, code: &str, messag
 pub fn unauthorized(shape: ErrorShape, message: &str, id: &str) -> LocalReply {
     LocalReply {
         status: 401,
-        headers: json_headers(),
+        headers: error_headers(shape, 401),
         body: error_body(shape, 401, "authentication_error", "identity_missing", message, id),
         details: "meterr_identity_missing",
     }
@@ -65,7 +129,7 @@ pub fn reply(refusal: &Refusal, shape: ErrorShape, id: &str, now: Timestamp) -> 
     let (name, unit, amount) = (&limit.id, limit.unit.code(), limit.amount);
     let reset = Timestamp::from_secs(limit.reset_at);
     let at = reset.rfc3339();
-    let mut headers = json_headers();
+    let mut headers = error_headers(shape, if refusal.kind == RefusalKind::Store { 503 } else { 429 });
     let mut header = |name: &str, value: String| headers.push((name.to_owned(), value));
     let wait_ms = reset.millis().saturating_sub(now.millis()).max(1);
     let (status, kind, code, message, details) = match refusal.kind {

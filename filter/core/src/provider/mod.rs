@@ -25,4 +25,6 @@ pub struct Row {
     pub dialects: Cow<'static, [DialectId]>,
     /// Whether `stream_options.include_usage` may be asked for on the client's behalf.
     pub inject_include_usage: bool,
+    /// Whether hosts and dialects are known from the provider's own SDK or documentation, or from recorded traffic.
+    pub is_verified: bool,
 }

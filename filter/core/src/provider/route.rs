@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::{Row, host::Host, table};
 use crate::{
     config::{Config, Unknown},
-    dialect::{DialectId, Matched, find},
+    dialect::{Matched, detect, find},
     glob::matches,
 };
 
@@ -61,12 +61,6 @@ pub struct Rewrite<'p> {
     pub path: Cow<'p, [u8]>,
     /// The new `:authority`.
     pub authority: Cow<'static, str>,
-}
-
-/// The operation of any dialect that this method and path mean, whatever the host: only by paths that nobody else has.
-#[must_use]
-pub fn detected(method: &[u8], path: &[u8]) -> Option<Matched> {
-    find(DialectId::ALL, method, path).filter(|matched| matched.operation.detect)
 }
 
 impl Providers {
@@ -127,7 +121,7 @@ impl Providers {
             let operation = metered(row, method, &path);
             return Route::Known { row: Rc::clone(row), operation, rewrite: Some(Rewrite { path, authority }) };
         }
-        match (self.unknown, detected(method, path)) {
+        match (self.unknown, detect(method, path)) {
             (Unknown::Detect, Some(operation)) => Route::Unknown { operation },
             (Unknown::Detect, None) | (Unknown::Pass, _) => Route::Pass,
             (Unknown::Reject, _) => Route::NotFound { message: "No provider is configured for this host.".to_owned() },

@@ -1,21 +1,22 @@
 //! The built-in rows.
 //!
-//! A row stands here only if its hosts, its dialects and what it does with `stream_options.include_usage` are known from the
-//! provider's own SDK or documentation, or from recorded traffic. Where the last is in doubt, nothing is injected.
+//! A row is verified if its hosts, its dialects and what it does with `stream_options.include_usage` are known from the provider's own SDK
+//! or documentation, or from recorded traffic; the others come from third-party lists of providers. Where it is in doubt whether the
+//! option is taken, nothing is injected.
 
 use std::borrow::Cow;
 
 use super::Row;
-use crate::dialect::DialectId;
+use crate::dialect::DialectId::{
+    self, AnthropicMessages as Messages, BedrockConverse as Converse, BedrockInvoke as Invoke, CohereV1, CohereV2,
+    DashScope, GeminiGenerate as Gemini, GeminiInteractions as Interactions, Ollama, OpenAiAudio as Audio,
+    OpenAiChat as Chat, OpenAiCompletions as Completions, OpenAiEmbeddings as Embeddings, OpenAiImages as Images,
+    OpenAiModerations as Moderations, OpenAiResponses as Responses, Rerank, Watsonx,
+};
 
-/// Speaks `openai.chat` only.
-const CHAT: &[DialectId] = &[DialectId::OpenAiChat];
-/// Speaks both dialects, each under its own path.
-const BOTH: &[DialectId] = &[DialectId::OpenAiChat, DialectId::AnthropicMessages];
-
-/// `id: [hosts], goes to, dialects, inject`; every one of these is reached over TLS.
+/// `id: [hosts], goes to, [dialects], inject, verified`; every one of these is reached over TLS.
 macro_rules! rows {
-    ($($id:literal: [$($host:literal),+], $authority:expr, $dialects:ident, inject: $inject:literal;)+) => {
+    ($($id:literal: [$($host:literal),+], $authority:expr, [$($dialect:ident),+], $inject:ident, $verified:ident;)+) => {
         &[$(Row {
             id: Cow::Borrowed($id),
             hosts: {
@@ -24,11 +25,22 @@ macro_rules! rows {
             },
             authority: $authority,
             tls: true,
-            dialects: Cow::Borrowed($dialects),
+            dialects: {
+                const DIALECTS: &[DialectId] = &[$($dialect),+];
+                Cow::Borrowed(DIALECTS)
+            },
             inject_include_usage: $inject,
+            is_verified: $verified,
         }),+]
     };
 }
+
+/// Whether the option is injected.
+const ASKS: bool = true;
+const SILENT: bool = false;
+/// Whether the row is verified.
+const KNOWN: bool = true;
+const UNSURE: bool = false;
 
 /// Where the prefix form goes.
 const fn to(authority: &'static str) -> Option<Cow<'static, str>> {
@@ -41,44 +53,127 @@ const TEMPLATE: Option<Cow<'static, str>> = None;
 static ROWS: &[Row] = rows! {
     // Data-residency hosts: openai-python 3.54, `_data_residency.py`.
     "openai": ["api.openai.com", "us.api.openai.com", "eu.api.openai.com", "ae.api.openai.com", "au.api.openai.com",
-        "in.api.openai.com", "jp.api.openai.com"], to("api.openai.com"), CHAT, inject: true;
-    "azure-openai": ["*.openai.azure.com", "*.cognitiveservices.azure.com", "*.azure-api.net"], TEMPLATE, CHAT, inject: true;
+        "in.api.openai.com", "jp.api.openai.com"], to("api.openai.com"),
+        [Chat, Responses, Embeddings, Completions, Images, Audio, Moderations], ASKS, KNOWN;
+    "azure-openai": ["*.openai.azure.com", "*.cognitiveservices.azure.com", "*.azure-api.net"], TEMPLATE,
+        [Chat, Responses, Embeddings, Completions, Images, Audio], ASKS, KNOWN;
     // Claude on Foundry: `/anthropic/v1/messages`, anthropic-python 2.12, `lib/foundry.py`.
-    "azure-foundry": ["*.services.ai.azure.com", "*.inference.ai.azure.com"], TEMPLATE, BOTH, inject: true;
+    "azure-foundry": ["*.services.ai.azure.com", "*.inference.ai.azure.com"], TEMPLATE,
+        [Chat, Responses, Messages, Embeddings], ASKS, KNOWN;
     // The chat form is its OpenAI-compatible layer; nothing is injected there.
-    "anthropic": ["api.anthropic.com"], to("api.anthropic.com"), BOTH, inject: false;
-    // Only the compatible layer, `/v1beta/openai`.
-    "google-ai-studio": ["generativelanguage.googleapis.com"], to("generativelanguage.googleapis.com"), CHAT, inject: true;
+    "anthropic": ["api.anthropic.com"], to("api.anthropic.com"), [Messages, Chat], SILENT, KNOWN;
+    // Signed: anthropic-python 2.12, `lib/aws`.
+    "anthropic-aws": ["aws-external-anthropic.*.api.aws"], TEMPLATE, [Messages], SILENT, KNOWN;
+    // Below `/v1/projects/…/invoke`: anthropic-python 2.12, `lib/google_cloud`.
+    "anthropic-gcp": ["claude.googleapis.com"], to("claude.googleapis.com"), [Messages], SILENT, KNOWN;
+    // The chat form is below `/openai/v1`.
+    "bedrock": ["bedrock-runtime.*.amazonaws.com", "bedrock-runtime-fips.*.amazonaws.com", "bedrock-runtime.*.amazonaws.com.cn",
+        "bedrock-runtime.*.api.aws"], TEMPLATE, [Converse, Invoke, Chat], ASKS, KNOWN;
+    "bedrock-mantle": ["bedrock-mantle.*.api.aws"], TEMPLATE, [Chat, Responses, Messages], ASKS, KNOWN;
+    "google-ai-studio": ["generativelanguage.googleapis.com"], to("generativelanguage.googleapis.com"),
+        [Gemini, Interactions, Chat, Embeddings], ASKS, KNOWN;
+    "vertex-ai": ["aiplatform.googleapis.com", "*-aiplatform.googleapis.com", "aiplatform.*.rep.googleapis.com"], to("aiplatform.googleapis.com"),
+        [Gemini, Messages, Chat], ASKS, KNOWN;
+    "cohere": ["api.cohere.com", "api.cohere.ai"], to("api.cohere.com"), [CohereV2, CohereV1, Chat, Embeddings], SILENT, KNOWN;
     // Usage comes on the finish chunk unasked; the option is not accepted (recorded streams).
-    "mistral": ["api.mistral.ai", "codestral.mistral.ai"], to("api.mistral.ai"), CHAT, inject: false;
-    // Chat paths begin with `/openai/v1`.
-    "groq": ["api.groq.com"], to("api.groq.com"), CHAT, inject: true;
-    "xai": ["api.x.ai", "us-east-1.api.x.ai", "eu-west-1.api.x.ai"], to("api.x.ai"), BOTH, inject: true;
-    // Messages under `/anthropic/v1/messages` (recorded).
-    "deepseek": ["api.deepseek.com"], to("api.deepseek.com"), BOTH, inject: true;
-    "together": ["api.together.xyz", "api.together.ai"], to("api.together.xyz"), CHAT, inject: true;
-    // Both below `/inference/v1`.
-    "fireworks": ["api.fireworks.ai", "us.api.fireworks.ai"], to("api.fireworks.ai"), BOTH, inject: true;
+    "mistral": ["api.mistral.ai", "codestral.mistral.ai"], to("api.mistral.ai"),
+        [Chat, Embeddings, Completions, Audio, Moderations], SILENT, KNOWN;
+    // Below `/openai/v1`.
+    "groq": ["api.groq.com"], to("api.groq.com"), [Chat, Responses, Embeddings, Audio], ASKS, KNOWN;
+    "xai": ["api.x.ai", "us-east-1.api.x.ai", "eu-west-1.api.x.ai"], to("api.x.ai"), [Chat, Responses, Messages, Images], ASKS, KNOWN;
+    // Messages below `/anthropic` (recorded).
+    "deepseek": ["api.deepseek.com"], to("api.deepseek.com"), [Chat, Responses, Messages, Completions], ASKS, KNOWN;
+    "together": ["api.together.xyz", "api.together.ai"], to("api.together.xyz"),
+        [Chat, Completions, Embeddings, Rerank, Images], ASKS, KNOWN;
+    // All below `/inference/v1`.
+    "fireworks": ["api.fireworks.ai", "us.api.fireworks.ai"], to("api.fireworks.ai"),
+        [Chat, Completions, Responses, Messages, Embeddings, Rerank], ASKS, KNOWN;
     // Usage is on every chunk, cumulative: perplexityai 0.46.
-    "perplexity": ["api.perplexity.ai"], to("api.perplexity.ai"), CHAT, inject: false;
-    // Both below `/api/v1`; usage is always on, the option is deprecated but taken: openrouter 1.3.
-    "openrouter": ["openrouter.ai"], to("openrouter.ai"), BOTH, inject: true;
-    "cerebras": ["api.cerebras.ai"], to("api.cerebras.ai"), CHAT, inject: true;
-    "sambanova": ["api.sambanova.ai"], to("api.sambanova.ai"), BOTH, inject: true;
-    "nvidia-nim": ["integrate.api.nvidia.com"], to("integrate.api.nvidia.com"), CHAT, inject: true;
+    "perplexity": ["api.perplexity.ai"], to("api.perplexity.ai"), [Chat, Responses, Embeddings], SILENT, KNOWN;
+    // Below `/api/v1`; usage is always on, the option is deprecated but taken: openrouter 1.3.
+    "openrouter": ["openrouter.ai"], to("openrouter.ai"), [Chat, Responses, Messages, Embeddings, Completions, Images], ASKS, KNOWN;
+    "cerebras": ["api.cerebras.ai"], to("api.cerebras.ai"), [Chat, Completions], ASKS, KNOWN;
+    "sambanova": ["api.sambanova.ai"], to("api.sambanova.ai"), [Chat, Responses, Messages, Embeddings, Audio], ASKS, KNOWN;
+    "nvidia-nim": ["integrate.api.nvidia.com"], to("integrate.api.nvidia.com"), [Chat, Embeddings, Completions], ASKS, KNOWN;
     // Chat below `/v1/openai`, messages below `/anthropic`.
-    "deepinfra": ["api.deepinfra.com"], to("api.deepinfra.com"), BOTH, inject: true;
-    "huggingface-router": ["router.huggingface.co"], to("router.huggingface.co"), CHAT, inject: true;
-    "moonshot": ["api.moonshot.ai", "api.moonshot.cn", "api.kimi.com"], to("api.moonshot.ai"), BOTH, inject: true;
+    "deepinfra": ["api.deepinfra.com"], to("api.deepinfra.com"), [Chat, Messages, Embeddings, Completions], ASKS, KNOWN;
+    "huggingface-router": ["router.huggingface.co"], to("router.huggingface.co"), [Chat, Responses], ASKS, KNOWN;
+    "huggingface-endpoints": ["*.endpoints.huggingface.cloud"], TEMPLATE, [Chat, Completions, Embeddings], ASKS, UNSURE;
+    "moonshot": ["api.moonshot.ai", "api.moonshot.cn", "api.kimi.com"], to("api.moonshot.ai"), [Chat, Messages], ASKS, KNOWN;
     // Usage comes on the last chunk unasked: zai-sdk 0.2.
-    "zai": ["api.z.ai"], to("api.z.ai"), BOTH, inject: false;
-    "zhipu": ["open.bigmodel.cn"], to("open.bigmodel.cn"), BOTH, inject: false;
-    // Only the compatible layers, `/compatible-mode/v1` and `/apps/anthropic`.
-    "alibaba": ["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"],
-        to("dashscope.aliyuncs.com"), BOTH, inject: true;
-    "minimax": ["api.minimax.io", "api.minimaxi.com", "api.minimax.chat"], to("api.minimax.io"), BOTH, inject: true;
-    "github-models": ["models.github.ai", "models.inference.ai.azure.com"], to("models.github.ai"), CHAT, inject: true;
-    "vercel-ai-gateway": ["ai-gateway.vercel.sh"], to("ai-gateway.vercel.sh"), BOTH, inject: true;
+    "zai": ["api.z.ai"], to("api.z.ai"), [Chat, Messages], SILENT, KNOWN;
+    "zhipu": ["open.bigmodel.cn"], to("open.bigmodel.cn"), [Chat, Messages, Embeddings], SILENT, KNOWN;
+    // Compatible layers below `/compatible-mode/v1` and `/apps/anthropic`.
+    "alibaba": ["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"], to("dashscope.aliyuncs.com"),
+        [Chat, DashScope, Responses, Messages, Embeddings], ASKS, KNOWN;
+    "minimax": ["api.minimax.io", "api.minimaxi.com", "api.minimax.chat"], to("api.minimax.io"), [Chat, Messages, Responses], ASKS, KNOWN;
+    "volcengine": ["ark.*.volces.com", "ark.*.bytepluses.com"], TEMPLATE, [Chat, Responses, Embeddings, Images], ASKS, UNSURE;
+    "baidu": ["qianfan.baidubce.com"], to("qianfan.baidubce.com"), [Chat, Embeddings], ASKS, UNSURE;
+    "tencent": ["api.hunyuan.cloud.tencent.com"], to("api.hunyuan.cloud.tencent.com"), [Chat, Embeddings], ASKS, UNSURE;
+    "spark": ["spark-api-open.xf-yun.com"], to("spark-api-open.xf-yun.com"), [Chat], SILENT, UNSURE;
+    "stepfun": ["api.stepfun.com"], to("api.stepfun.com"), [Chat], SILENT, UNSURE;
+    "baichuan": ["api.baichuan-ai.com"], to("api.baichuan-ai.com"), [Chat, Embeddings], SILENT, UNSURE;
+    "yi": ["api.lingyiwanwu.com"], to("api.lingyiwanwu.com"), [Chat], SILENT, UNSURE;
+    "siliconflow": ["api.siliconflow.cn", "api.siliconflow.com"], to("api.siliconflow.com"), [Chat, Messages, Embeddings, Rerank], ASKS, UNSURE;
+    "modelscope": ["api-inference.modelscope.cn"], to("api-inference.modelscope.cn"), [Chat], SILENT, UNSURE;
+    "xiaomi-mimo": ["api.xiaomimimo.com"], to("api.xiaomimimo.com"), [Chat], SILENT, UNSURE;
+    "streamlake": ["vanchin.streamlake.ai"], to("vanchin.streamlake.ai"), [Chat], SILENT, UNSURE;
+    "longcat": ["api.longcat.chat"], to("api.longcat.chat"), [Chat, Messages], SILENT, UNSURE;
+    "ai360": ["api.360.cn"], to("api.360.cn"), [Chat], SILENT, UNSURE;
+    // `/studio/v1/chat/completions`; usage on the last chunk unasked: ai21 4.3.
+    "ai21": ["api.ai21.com"], to("api.ai21.com"), [Chat], SILENT, KNOWN;
+    "watsonx": ["*.ml.cloud.ibm.com"], TEMPLATE, [Watsonx], SILENT, KNOWN;
+    // Below `/client/v4/accounts/{account}/ai/v1`.
+    "cloudflare": ["api.cloudflare.com"], to("api.cloudflare.com"), [Chat, Responses, Embeddings], ASKS, UNSURE;
+    // `/serving-endpoints/chat/completions` (recorded).
+    "databricks": ["*.cloud.databricks.com", "*.azuredatabricks.net", "*.gcp.databricks.com"], TEMPLATE,
+        [Chat, Responses, Embeddings, Messages], ASKS, KNOWN;
+    // `/api/v2/cortex/v1/chat/completions` (recorded).
+    "snowflake": ["*.snowflakecomputing.com"], TEMPLATE, [Chat], ASKS, KNOWN;
+    "github-models": ["models.github.ai", "models.inference.ai.azure.com"], to("models.github.ai"), [Chat, Embeddings], ASKS, KNOWN;
+    "github-copilot": ["api.githubcopilot.com", "api.*.githubcopilot.com"], to("api.githubcopilot.com"), [Chat, Responses, Messages], ASKS, KNOWN;
+    "vercel-ai-gateway": ["ai-gateway.vercel.sh"], to("ai-gateway.vercel.sh"), [Chat, Responses, Messages, Embeddings], ASKS, KNOWN;
+    // The SDK's other host serves MongoDB's keys: voyageai 0.5.
+    "voyage": ["api.voyageai.com", "ai.mongodb.com"], to("api.voyageai.com"), [Embeddings, Rerank], SILENT, KNOWN;
+    "jina": ["api.jina.ai"], to("api.jina.ai"), [Embeddings, Rerank], SILENT, UNSURE;
+    "nomic": ["api-atlas.nomic.ai"], to("api-atlas.nomic.ai"), [Embeddings], SILENT, UNSURE;
+    "ollama": ["ollama.com"], to("ollama.com"), [Ollama, Chat, Responses, Messages, Completions, Embeddings], ASKS, KNOWN;
+    "novita": ["api.novita.ai"], to("api.novita.ai"), [Chat, Messages, Embeddings], ASKS, UNSURE;
+    "nebius": ["api.studio.nebius.ai", "api.tokenfactory.nebius.com"], to("api.tokenfactory.nebius.com"), [Chat, Embeddings, Completions], ASKS, UNSURE;
+    "nscale": ["inference.api.nscale.com"], to("inference.api.nscale.com"), [Chat], ASKS, UNSURE;
+    "hyperbolic": ["api.hyperbolic.xyz"], to("api.hyperbolic.xyz"), [Chat, Completions], ASKS, UNSURE;
+    "lambda": ["api.lambda.ai", "api.lambdalabs.com"], to("api.lambda.ai"), [Chat, Completions], ASKS, UNSURE;
+    "baseten": ["inference.baseten.co", "model-*.api.baseten.co"], to("inference.baseten.co"), [Chat, Messages], ASKS, UNSURE;
+    "parasail": ["api.parasail.io"], to("api.parasail.io"), [Chat, Responses], ASKS, UNSURE;
+    "featherless": ["api.featherless.ai"], to("api.featherless.ai"), [Chat, Completions], ASKS, UNSURE;
+    "friendli": ["api.friendli.ai"], to("api.friendli.ai"), [Chat, Completions], ASKS, UNSURE;
+    "inception": ["api.inceptionlabs.ai"], to("api.inceptionlabs.ai"), [Chat], ASKS, UNSURE;
+    "inference-net": ["api.inference.net"], to("api.inference.net"), [Chat], ASKS, UNSURE;
+    "scaleway": ["api.scaleway.ai"], to("api.scaleway.ai"), [Chat, Embeddings], ASKS, UNSURE;
+    "ovhcloud": ["oai.endpoints.kepler.ai.cloud.ovh.net"], to("oai.endpoints.kepler.ai.cloud.ovh.net"), [Chat, Embeddings], ASKS, UNSURE;
+    "digitalocean": ["inference.do-ai.run"], to("inference.do-ai.run"), [Chat, Responses, Messages], ASKS, UNSURE;
+    // Recorded.
+    "crusoe": ["api.inference.crusoecloud.com"], to("api.inference.crusoecloud.com"), [Chat], ASKS, KNOWN;
+    "wandb": ["api.inference.wandb.ai"], to("api.inference.wandb.ai"), [Chat], ASKS, UNSURE;
+    "clarifai": ["api.clarifai.com"], to("api.clarifai.com"), [Chat], ASKS, UNSURE;
+    "upstage": ["api.upstage.ai"], to("api.upstage.ai"), [Chat, Embeddings], ASKS, UNSURE;
+    "reka": ["api.reka.ai"], to("api.reka.ai"), [Chat], SILENT, UNSURE;
+    // Recorded: `/v1/chat`, with a spelling of its own for details.
+    "writer": ["api.writer.com"], to("api.writer.com"), [Chat], SILENT, KNOWN;
+    "sarvam": ["api.sarvam.ai"], to("api.sarvam.ai"), [Chat], SILENT, UNSURE;
+    "krutrim": ["cloud.olakrutrim.com"], to("cloud.olakrutrim.com"), [Chat], SILENT, UNSURE;
+    // Recorded.
+    "venice": ["api.venice.ai"], to("api.venice.ai"), [Chat, Embeddings], ASKS, KNOWN;
+    "poe": ["api.poe.com"], to("api.poe.com"), [Chat], ASKS, UNSURE;
+    "chutes": ["llm.chutes.ai"], to("llm.chutes.ai"), [Chat], ASKS, UNSURE;
+    // Recorded.
+    "doubleword": ["api.doubleword.ai"], to("api.doubleword.ai"), [Chat, Embeddings], ASKS, KNOWN;
+    "heroku": ["us.inference.heroku.com", "eu.inference.heroku.com"], to("us.inference.heroku.com"), [Chat, Embeddings], SILENT, KNOWN;
+    "avian": ["api.avian.io"], to("api.avian.io"), [Chat], SILENT, KNOWN;
+    "chatgpt": ["chatgpt.com"], to("chatgpt.com"), [Responses], SILENT, KNOWN;
+    "arcee": ["api.arcee.ai"], to("api.arcee.ai"), [Chat], SILENT, UNSURE;
+    "meta": ["api.meta.ai", "api.llama.com"], to("api.llama.com"), [Chat, Responses, Messages], SILENT, UNSURE;
+    "amazon-nova": ["api.nova.amazon.com"], to("api.nova.amazon.com"), [Chat], SILENT, UNSURE;
 };
 
 /// All built-in rows.
@@ -90,8 +185,9 @@ pub fn rows() -> &'static [Row] {
 /// The provider table of the README, in Markdown.
 #[must_use]
 pub fn reference() -> String {
-    let mut table =
-        String::from("| provider | hosts | prefix form goes to | dialects | asks for usage |\n|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| provider | hosts | prefix form goes to | dialects | asks for usage | verified |\n|---|---|---|---|---|---|\n",
+    );
     for row in ROWS {
         let hosts: Vec<String> = row.hosts.iter().map(|host| format!("`{host}`")).collect();
         let dialects: Vec<String> = row.dialects.iter().map(|dialect| format!("`{}`", dialect.name())).collect();
@@ -100,8 +196,13 @@ pub fn reference() -> String {
             |authority| format!("`{authority}`"),
         );
         let asks = if row.inject_include_usage { "yes" } else { "no" };
-        let line =
-            format!("| `{}` | {} | {authority} | {} | {asks} |\n", row.id, hosts.join(", "), dialects.join(", "));
+        let verified = if row.is_verified { "yes" } else { "no" };
+        let line = format!(
+            "| `{}` | {} | {authority} | {} | {asks} | {verified} |\n",
+            row.id,
+            hosts.join(", "),
+            dialects.join(", ")
+        );
         table.push_str(&line);
     }
     table

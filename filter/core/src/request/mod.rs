@@ -62,7 +62,8 @@ impl RequestFacts {
     #[must_use]
     pub fn known(operation: &Operation, model: Option<String>) -> Self {
         let stream = match operation.streams {
-            Streams::ByBody => None,
+            Streams::ByBody | Streams::ByReply => None,
+            Streams::Unless => Some(true),
             Streams::Always => Some(true),
             Streams::Never => Some(false),
         };
@@ -129,7 +130,7 @@ impl RequestFacts {
             }
             Field::RequestTier => self.service_tier = text(found.value),
             Field::Stream => {
-                if let (Value::Bool(stream), Streams::ByBody) = (found.value, operation.streams) {
+                if let (Value::Bool(stream), Streams::ByBody | Streams::Unless) = (found.value, operation.streams) {
                     self.stream = Some(stream);
                 }
             }

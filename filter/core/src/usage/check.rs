@@ -21,6 +21,9 @@ pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) 
         output_audio: counters.get(Field::OutputAudio),
         output_image: counters.get(Field::OutputImage),
         web_searches: counters.get(Field::WebSearches),
+        search_units: counters.get(Field::SearchUnits),
+        images: counters.get(Field::Images),
+        characters: counters.get(Field::Characters),
         input: counters.get(Field::Input),
         output: counters.get(Field::Output),
         ..Usage::default()
@@ -28,7 +31,21 @@ pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) 
     let total = counters.get(Field::Total);
     match operation.counting {
         Counting::Inside => inside(&mut usage, total, provider),
-        Counting::CacheOutside => outside(&mut usage),
+        Counting::CacheOutside => {
+            outside(&mut usage);
+            if total.is_some() && usage.total() != total {
+                usage.flags.insert(Flag::TotalMismatch);
+            }
+        }
+        Counting::ThoughtsOutside => thoughts_outside(&mut usage, counters),
+        Counting::Vendor => vendor(&mut usage, counters),
+        Counting::Billed => billed(&mut usage, counters),
+        Counting::ZeroLeftOut => {
+            if usage.output.is_some() {
+                usage.input = usage.input.or(Some(0));
+            }
+            inside(&mut usage, total, provider);
+        }
         Counting::InputOnly => input_only(&mut usage, total),
     }
     usage
@@ -49,6 +66,53 @@ fn outside(usage: &mut Usage) {
     usage.input = usage.input.map(|uncached| {
         uncached.saturating_add(usage.cache_read.unwrap_or(0)).saturating_add(usage.cache_write.unwrap_or(0))
     });
+}
+
+/// Tools' input comes on top of the prompt, thoughts on top of the output (Gemini). A count of zero is left out.
+fn thoughts_outside(usage: &mut Usage, counters: &Counters) {
+    let Some(prompt) = usage.input else { return };
+    let (tools, thoughts) = (counters.get(Field::ToolInput).unwrap_or(0), usage.reasoning.unwrap_or(0));
+    let candidates = usage.output.unwrap_or(0);
+    let input = prompt.saturating_add(tools);
+    let mut output = candidates.saturating_add(thoughts);
+    if let Some(total) = counters.get(Field::Total)
+        && input.saturating_add(output) != total
+    {
+        // Some older servers count thoughts as candidates.
+        if input.saturating_add(candidates) == total && thoughts <= candidates {
+            output = candidates;
+        } else {
+            usage.flags.insert(Flag::TotalMismatch);
+        }
+    }
+    usage.input = Some(input);
+    usage.output = Some(output);
+    usage.input_uncached = Some(input.saturating_sub(usage.cache_read.unwrap_or(0)));
+}
+
+/// The vendor's headline counters, else what Bedrock measured, else the vendor's other counters. Input leaves the cache out.
+fn vendor(usage: &mut Usage, counters: &Counters) {
+    let first = |fields: [Field; 2]| fields.into_iter().find_map(|field| counters.get(field));
+    usage.input = usage.input.or_else(|| first([Field::MetricsInput, Field::VendorInput]));
+    usage.output = usage.output.or_else(|| first([Field::MetricsOutput, Field::VendorOutput]));
+    usage.cache_read = usage.cache_read.or_else(|| counters.get(Field::MetricsCacheRead));
+    usage.cache_write = usage.cache_write.or_else(|| counters.get(Field::MetricsCacheWrite));
+    // Embeddings have no output, and say nothing of it.
+    if usage.input.is_some() {
+        usage.output = usage.output.or(Some(0));
+    }
+    outside(usage);
+}
+
+/// What is billed (Cohere). Cached tokens are counted on another scale, and no part of it.
+fn billed(usage: &mut Usage, counters: &Counters) {
+    usage.input = usage.input.or_else(|| counters.get(Field::VendorInput));
+    usage.output = usage.output.or_else(|| counters.get(Field::VendorOutput));
+    if usage.cache_read.is_some_and(|cached| cached > 0) {
+        usage.flags.insert(Flag::CacheOtherScale);
+    } else {
+        usage.input_uncached = usage.input;
+    }
 }
 
 /// There is no output: whatever is counted is input.

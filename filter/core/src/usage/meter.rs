@@ -4,9 +4,12 @@ use super::{Flag, Flags, Usage, UsageStatus, check, estimate, number};
 use crate::{
     dialect::Operation,
     frame::{
+        base64_member::Base64Member,
+        eventstream::{EventFramer, EventSink},
         inflate::{Encoding, InflateError, Inflater},
         sse::{SseFramer, SseSink},
     },
+    head::Headers,
     json::scan::{End, Field, Found, Scanner, Value},
     request::RequestFacts,
     time::Timestamp,
@@ -38,7 +41,19 @@ impl Counters {
 
     /// Whether any headline counter was said.
     fn says_something(&self) -> bool {
-        [Field::Input, Field::Output, Field::Total].into_iter().any(|field| self.get(field).is_some())
+        const HEADLINES: [Field; 10] = [
+            Field::Input,
+            Field::Output,
+            Field::Total,
+            Field::VendorInput,
+            Field::VendorOutput,
+            Field::MetricsInput,
+            Field::MetricsOutput,
+            Field::SearchUnits,
+            Field::Images,
+            Field::Characters,
+        ];
+        HEADLINES.into_iter().any(|field| self.get(field).is_some())
     }
 }
 
@@ -47,6 +62,8 @@ impl Counters {
 pub struct Snapshot {
     /// An error record was seen.
     pub error: bool,
+    /// The headers announce a stream.
+    pub is_stream: bool,
     /// The record that ends a reply of this dialect was seen.
     pub terminal: bool,
     /// The body is in an encoding or a format that cannot be read.
@@ -63,6 +80,10 @@ pub struct Snapshot {
     pub first_output: Option<Timestamp>,
     /// The provider's own statement of cost, in USD.
     pub reported_cost: Option<String>,
+    /// The reply is made later: its usage is told to whoever asks for it then.
+    is_deferred: bool,
+    /// Seconds of audio.
+    audio_seconds: Option<String>,
     status: u32,
     counters: Counters,
     /// The output counter is the placeholder of the first record.
@@ -84,8 +105,13 @@ impl Snapshot {
 enum Framing {
     /// The first byte will tell.
     Undecided,
+    /// One document.
     Json,
+    /// One document after another.
+    Documents,
     Sse,
+    /// An AWS event stream.
+    Events,
     /// Not ours to read.
     Opaque,
 }
@@ -100,6 +126,7 @@ pub struct Meter {
     is_plain: bool,
     inflater: Option<Inflater>,
     framer: SseFramer,
+    events: EventFramer,
     records: Records,
     is_finished: bool,
 }
@@ -115,25 +142,49 @@ struct Records {
     head: Vec<u8>,
     kind: Vec<u8>,
     has_output_count: bool,
+    /// The vendor's record in an event's payload.
+    wrapped: Base64Member,
+    class: Class,
+}
+
+/// A class of tokens and its count, from an element of a list.
+#[derive(Debug, Default)]
+struct Class {
+    name: Vec<u8>,
+    count: Option<u64>,
 }
 
 impl Meter {
     /// At the start of a body under these response headers.
     #[must_use]
-    pub fn new(operation: &'static Operation, status: u32, content_type: &[u8], content_encoding: Option<&[u8]>) -> Self {
+    pub fn new(
+        operation: &'static Operation,
+        status: u32,
+        content_type: &[u8],
+        content_encoding: Option<&[u8]>,
+    ) -> Self {
         let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let is_stream = media_type.eq_ignore_ascii_case(b"text/event-stream");
+        let is = |name: &[u8]| media_type.eq_ignore_ascii_case(name);
+        let is_sse = is(b"text/event-stream");
+        let is_events = is(b"application/vnd.amazon.eventstream");
+        // Ollama; Cohere's first version; others.
+        let lines =
+            [&b"application/x-ndjson"[..], b"application/ndjson", b"application/stream+json", b"application/jsonl"];
+        let is_documents = lines.into_iter().any(is);
+        let is_stream = is_sse || is_events || is_documents;
         let binary = [&b"audio/"[..], b"image/", b"video/"];
         let is_binary = binary.iter().any(|kind| media_type.len() > kind.len() && media_type.starts_with(kind));
         let encoding = content_encoding.map_or(Some(Encoding::Identity), Encoding::from_header);
-        let mut snapshot = Snapshot { status, ..Snapshot::default() };
+        let mut snapshot = Snapshot { status, is_stream, ..Snapshot::default() };
         if encoding.is_none() {
             snapshot.unreadable = true;
             snapshot.flags.insert(Flag::UnreadableEncoding);
         }
         Self {
             framing: match () {
-                () if is_stream => Framing::Sse,
+                () if is_sse => Framing::Sse,
+                () if is_events => Framing::Events,
+                () if is_documents => Framing::Documents,
                 () if is_binary => Framing::Opaque,
                 // Servers say text/plain or nothing for JSON, and JSON for streams: the first byte knows better.
                 () => Framing::Undecided,
@@ -142,6 +193,7 @@ impl Meter {
             is_plain: encoding == Some(Encoding::Identity),
             inflater: encoding.map(Inflater::new),
             framer: SseFramer::default(),
+            events: EventFramer::default(),
             records: Records {
                 operation,
                 scanner: Scanner::new(if is_stream { operation.record } else { operation.reply }),
@@ -150,15 +202,36 @@ impl Meter {
                 head: Vec::new(),
                 kind: Vec::new(),
                 has_output_count: false,
+                wrapped: Base64Member::default(),
+                class: Class::default(),
             },
             is_finished: false,
         }
     }
 
-    /// Whether the headers announce a stream of events.
+    /// Takes the counters that response headers tell. What the body says later wins.
+    #[must_use]
+    pub fn with_headers(mut self, headers: &Headers<'_>) -> Self {
+        for (name, field) in self.records.operation.header_counters {
+            if let Some(Ok(count)) =
+                headers.get(name).and_then(|value| number::counter(Value::Number(value.trim_ascii())))
+            {
+                self.records.snapshot.counters.set(*field, count);
+            }
+        }
+        self
+    }
+
+    /// Whether the headers announce a stream.
     #[must_use]
     pub const fn is_stream(&self) -> bool {
         self.is_stream
+    }
+
+    /// Whether the headers announce server-sent events.
+    #[must_use]
+    pub fn is_sse(&self) -> bool {
+        self.framing == Framing::Sse
     }
 
     /// Whether the body is not compressed.
@@ -169,19 +242,29 @@ impl Meter {
 
     /// Takes the next piece of the body as it passes.
     pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
-        let Self { framing, inflater, framer, records, .. } = self;
+        let Self { framing, inflater, framer, events, records, .. } = self;
         records.now = now;
         let Some(inflate) = inflater else { return };
         let read = inflate.push(bytes, &mut |decoded| {
             if *framing == Framing::Undecided {
                 *framing = sniff(decoded);
-                if *framing == Framing::Sse {
+                if matches!(framing, Framing::Sse | Framing::Events) {
                     records.scanner = Scanner::new(records.operation.record);
                 }
             }
             match framing {
-                Framing::Json => records.scan(decoded),
+                Framing::Json | Framing::Documents => {
+                    if records.documents(decoded, *framing == Framing::Documents) {
+                        *framing = Framing::Documents;
+                    }
+                }
                 Framing::Sse => framer.push(decoded, records),
+                Framing::Events => {
+                    if !events.push(decoded, records) {
+                        records.unreadable();
+                        *framing = Framing::Opaque;
+                    }
+                }
                 Framing::Undecided | Framing::Opaque => {}
             }
         });
@@ -204,11 +287,9 @@ impl Meter {
         match self.framing {
             Framing::Sse => self.framer.finish(&mut self.records),
             Framing::Json => self.records.end_of_json(),
-            Framing::Undecided => {}
-            Framing::Opaque => {
-                self.records.snapshot.unreadable = true;
-                self.records.snapshot.flags.insert(Flag::MalformedBody);
-            }
+            Framing::Documents => self.records.end_of_record(),
+            Framing::Undecided | Framing::Events => {}
+            Framing::Opaque => self.records.unreadable(),
         }
     }
 
@@ -224,6 +305,8 @@ fn sniff(bytes: &[u8]) -> Framing {
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Framing::Undecided,
         Some(b'{' | b'[') => Framing::Json,
+        // The length of a message; its checksum will tell.
+        Some(0) => Framing::Events,
         Some(b'd' | b'e' | b'i' | b'r' | b':' | 0xef) => Framing::Sse,
         Some(_) => Framing::Opaque,
     }
@@ -233,7 +316,10 @@ impl SseSink for Records {
     fn data(&mut self, bytes: &[u8]) {
         let room = 8_usize.saturating_sub(self.head.len());
         self.head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        self.scan(bytes);
+        if self.scan(bytes) < bytes.len() {
+            // One event, one document: what follows it is none.
+            self.snapshot.flags.insert(Flag::MalformedBody);
+        }
     }
 
     fn event_name(&mut self, _name: &[u8]) {}
@@ -251,10 +337,67 @@ impl SseSink for Records {
     }
 }
 
+impl EventSink for Records {
+    fn begin(&mut self, kind: &[u8], is_exception: bool) {
+        self.kind.clear();
+        self.kind.extend_from_slice(kind.get(..64).unwrap_or(kind));
+        self.snapshot.error |= is_exception;
+        self.wrapped = Base64Member::default();
+    }
+
+    fn payload(&mut self, bytes: &[u8]) {
+        if !self.operation.in_base64 {
+            self.scan(bytes);
+            return;
+        }
+        let mut wrapped = core::mem::take(&mut self.wrapped);
+        wrapped.push(bytes, &mut |decoded| {
+            self.scan(decoded);
+        });
+        self.wrapped = wrapped;
+    }
+
+    fn end(&mut self, is_intact: bool) {
+        if !is_intact {
+            self.snapshot.flags.insert(Flag::MalformedBody);
+        }
+        self.end_of_record();
+        self.scanner.reset();
+    }
+}
+
 impl Records {
-    fn scan(&mut self, bytes: &[u8]) {
-        let Self { scanner, snapshot, kind, now, has_output_count, .. } = self;
-        scanner.push(bytes, &mut |found| {
+    fn unreadable(&mut self) {
+        self.snapshot.unreadable = !self.snapshot.counters.says_something();
+        self.snapshot.flags.insert(Flag::MalformedBody);
+    }
+
+    /// Takes documents, one after another; `true` if there is more than one.
+    fn documents(&mut self, mut bytes: &[u8], mut many: bool) -> bool {
+        while !bytes.is_empty() {
+            if self.scanner.is_complete() {
+                let at = bytes.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != 0x1e);
+                let Some(rest) = at.and_then(|at| bytes.get(at..)) else { return many };
+                bytes = rest;
+                self.end_of_record();
+                // What has been read as a whole reply was a record.
+                if core::mem::replace(&mut many, true) {
+                    self.scanner.reset();
+                } else {
+                    self.scanner = Scanner::new(self.operation.record);
+                }
+            }
+            let used = self.scan(bytes);
+            let Some(rest) = bytes.get(used..) else { return many };
+            bytes = rest;
+        }
+        many
+    }
+
+    /// Takes bytes of one document; how many belong to it.
+    fn scan(&mut self, bytes: &[u8]) -> usize {
+        let Self { scanner, snapshot, kind, now, has_output_count, class, operation, .. } = self;
+        scanner.push_one(bytes, &mut |found| {
             if found.field == Field::RecordType
                 && let Value::Text { head, .. } = found.value
             {
@@ -262,8 +405,8 @@ impl Records {
                 kind.extend_from_slice(head.get(..64).unwrap_or(head));
             }
             *has_output_count |= found.field == Field::Output && matches!(found.value, Value::Number(_));
-            snapshot.take(&found, *now);
-        });
+            snapshot.take(&found, class, operation, *now);
+        })
     }
 
     fn end_of_record(&mut self) {
@@ -292,7 +435,7 @@ impl Records {
 }
 
 impl Snapshot {
-    fn take(&mut self, found: &Found<'_>, now: Timestamp) {
+    fn take(&mut self, found: &Found<'_>, class: &mut Class, operation: &Operation, now: Timestamp) {
         let text = || match found.value {
             Value::Text { head, .. } if !head.is_empty() => core::str::from_utf8(head).ok().map(str::to_owned),
             _ => None,
@@ -301,7 +444,64 @@ impl Snapshot {
             Field::ResponseId => self.id = text().or_else(|| self.id.take()),
             Field::ResponseModel => self.model = text().or_else(|| self.model.take()),
             Field::ServiceTier => self.service_tier = text().or_else(|| self.service_tier.take()),
-            Field::FinishReason => self.finish_reason = text().or_else(|| self.finish_reason.take()),
+            Field::FinishReason => {
+                // DashScope writes "null" while it goes on.
+                if let Some(reason) = text().filter(|reason| reason != "null") {
+                    self.terminal |= operation.finish_ends;
+                    self.finish_reason = Some(reason);
+                }
+            }
+            Field::Status => match text().as_deref() {
+                Some("queued" | "in_progress") => self.is_deferred = true,
+                Some(status) => {
+                    self.is_deferred = false;
+                    self.finish_reason.get_or_insert_with(|| status.to_owned());
+                }
+                None => {}
+            },
+            Field::Last => self.terminal |= found.value == Value::Bool(true),
+            Field::InvocationMetrics => self.terminal |= matches!(found.value, Value::ObjectEnd(_)),
+            Field::ClassName => {
+                if let Value::Text { head, .. } = found.value {
+                    class.name = head.to_vec();
+                }
+            }
+            Field::ClassCount => class.count = number::counter(found.value).and_then(Result::ok),
+            Field::InputClass | Field::OutputClass | Field::CacheWriteClass => {
+                if matches!(found.value, Value::ObjectEnd(_)) {
+                    let Class { name, count } = core::mem::take(class);
+                    let counter = match (found.field, name.as_slice()) {
+                        (Field::InputClass, b"AUDIO" | b"audio") => Some(Field::InputAudio),
+                        (Field::InputClass, b"IMAGE" | b"image") => Some(Field::InputImage),
+                        (Field::OutputClass, b"AUDIO" | b"audio") => Some(Field::OutputAudio),
+                        (Field::OutputClass, b"IMAGE" | b"image") => Some(Field::OutputImage),
+                        (Field::OutputClass, b"TEXT" | b"text") => Some(Field::OutputTextTokens),
+                        (Field::CacheWriteClass, b"5m") => Some(Field::CacheWrite5m),
+                        (Field::CacheWriteClass, b"1h") => Some(Field::CacheWrite1h),
+                        _ => None,
+                    };
+                    if let Some(counter) = counter {
+                        // A count that is left out is zero.
+                        self.counters.set(counter, count.unwrap_or(0));
+                    }
+                }
+            }
+            Field::SummedInput => {
+                if let Some(Ok(count)) = number::counter(found.value) {
+                    let sum = self.counters.get(Field::Input).unwrap_or(0).saturating_add(count);
+                    self.counters.set(Field::Input, sum);
+                }
+            }
+            Field::Images => {
+                if let Value::ArrayEnd(images) = found.value {
+                    self.counters.set(Field::Images, images);
+                }
+            }
+            Field::AudioSeconds => {
+                if let Value::Number(digits) = found.value {
+                    self.audio_seconds = number::decimal(digits);
+                }
+            }
             Field::OutputText => {
                 if let Value::Text { bytes, non_ascii, .. } = found.value
                     && bytes > 0
@@ -330,6 +530,9 @@ impl Snapshot {
                     return;
                 }
                 match number::counter(found.value) {
+                    Some(Ok(count)) if operation.keeps_largest => {
+                        self.counters.set(field, self.counters.get(field).unwrap_or(0).max(count));
+                    }
                     Some(Ok(count)) => self.counters.set(field, count),
                     Some(Err(number::BadNumber)) => self.flags.insert(Flag::BadNumber),
                     None => {}
@@ -377,14 +580,23 @@ fn estimated(estimate: Estimate, flags: Flags) -> Usage {
 
 /// The usage of a response. `cut` says that it ended before its time.
 #[must_use]
-pub fn settle_usage(operation: &Operation, provider: &str, snapshot: &Snapshot, cut: bool, facts: &RequestFacts) -> Usage {
+pub fn settle_usage(
+    operation: &Operation,
+    provider: &str,
+    snapshot: &Snapshot,
+    cut: bool,
+    facts: &RequestFacts,
+) -> Usage {
     let estimate = estimate(Some(snapshot), facts);
     if !snapshot.counters.says_something() {
         let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
         let failed = snapshot.status >= 400 || (snapshot.error && !has_text);
-        return if failed {
+        return if failed || !operation.is_billed() {
             Usage { flags: snapshot.flags, ..Usage::default() }
-        } else if snapshot.unreadable {
+        } else if snapshot.audio_seconds.is_some() {
+            let audio_seconds = snapshot.audio_seconds.clone();
+            Usage { status: UsageStatus::Reported, flags: snapshot.flags, audio_seconds, ..Usage::default() }
+        } else if snapshot.unreadable || snapshot.is_deferred {
             Usage { status: UsageStatus::Missing, flags: snapshot.flags, ..Usage::default() }
         } else {
             estimated(estimate, snapshot.flags)
@@ -392,6 +604,7 @@ pub fn settle_usage(operation: &Operation, provider: &str, snapshot: &Snapshot, 
     }
     let mut usage = check::usage(operation, provider, &snapshot.counters);
     usage.flags = usage.flags.and(snapshot.flags);
+    usage.audio_seconds.clone_from(&snapshot.audio_seconds);
     let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     usage.status = UsageStatus::Reported;
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {

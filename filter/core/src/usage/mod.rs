@@ -69,6 +69,14 @@ pub struct Usage {
     pub output_image: Option<u64>,
     /// Web searches.
     pub web_searches: Option<u64>,
+    /// Units of search or rerank.
+    pub search_units: Option<u64>,
+    /// Images that were made.
+    pub images: Option<u64>,
+    /// Characters that were spoken.
+    pub characters: Option<u64>,
+    /// Seconds of audio: a plain decimal.
+    pub audio_seconds: Option<String>,
     /// Anomalies that were noticed.
     pub flags: Flags,
     /// How the counts became known.
@@ -95,6 +103,8 @@ pub enum Flag {
     ReasoningExcluded,
     /// Audio was counted outside of input and has been added.
     AudioExcluded,
+    /// Cached tokens are counted on another scale than input.
+    CacheOtherScale,
     /// A counter was negative, fractional, too large or no number.
     BadNumber,
     /// The reply's content encoding cannot be read here.
@@ -113,11 +123,12 @@ pub enum Flag {
     Unbounded,
 }
 
-const FLAGS: [(Flag, &str); 12] = [
+const FLAGS: [(Flag, &str); 13] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
     (Flag::AudioExcluded, "audio_excluded"),
+    (Flag::CacheOtherScale, "cache_other_scale"),
     (Flag::BadNumber, "bad_number"),
     (Flag::UnreadableEncoding, "unreadable_encoding"),
     (Flag::MalformedBody, "malformed_body"),

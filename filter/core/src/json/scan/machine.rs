@@ -123,23 +123,35 @@ impl Scanner {
         self.state == State::Done
     }
 
-    /// Takes the next piece and gives what it completes to `found`, in the order of the document.
+    /// Takes the next piece and gives what it completes to `found`, in the order of the document. Anything but white space after the
+    /// document is no JSON.
     pub fn push(&mut self, bytes: &[u8], found: &mut impl FnMut(Found<'_>)) {
+        if self.push_one(bytes, found) < bytes.len() {
+            self.state = State::Broken;
+        }
+    }
+
+    /// As [`Self::push`], but stops where the document ends and another begins; how many bytes were taken.
+    pub fn push_one(&mut self, bytes: &[u8], found: &mut impl FnMut(Found<'_>)) -> usize {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first() {
             if self.state == State::Text {
                 rest = self.text(rest, found);
                 continue;
             }
+            if self.state == State::Done && !byte.is_ascii_whitespace() {
+                break;
+            }
             let again = self.step(byte, found);
             if self.state == State::Broken {
-                return;
+                return bytes.len();
             }
             if !again {
                 self.offset = self.offset.saturating_add(1);
                 rest = after;
             }
         }
+        bytes.len() - rest.len()
     }
 
     /// Says that no more bytes come.

@@ -1,0 +1,171 @@
+//! `cohere.v1` and `cohere.v2`: Cohere's own shapes.
+//!
+//! Source: cohere-python 7.3 types. The counts are `billed_units`, which is what is billed: they leave the hidden prompt template out and
+//! can be far below `tokens`. `cached_tokens` is on the scale of `tokens`, so that it is shown and no part of the input.
+
+use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use crate::json::scan::{Field, Shape};
+
+pub(super) static V2: &[&Operation] = &[&CHAT_V2, &EMBED_V2, &RERANK_V2];
+pub(super) static V1: &[&Operation] = &[&CHAT_V1, &GENERATE, &EMBED_V1, &RERANK_V1, &TOKENIZE];
+
+static CHAT_V2: Operation =
+    Operation { endpoint: "/v2/chat", paths: &["v2/chat"], dialect: DialectId::CohereV2, ..CHAT };
+
+static CHAT_V1: Operation = Operation { endpoint: "/v1/chat", paths: &["v1/chat"], ..CHAT };
+
+static GENERATE: Operation =
+    Operation { name: "text_completion", endpoint: "/v1/generate", paths: &["v1/generate"], ..CHAT };
+
+static EMBED_V2: Operation =
+    Operation { endpoint: "/v2/embed", paths: &["v2/embed"], dialect: DialectId::CohereV2, ..EMBED };
+
+static EMBED_V1: Operation = Operation { endpoint: "/v1/embed", paths: &["v1/embed"], ..EMBED };
+
+static RERANK_V2: Operation =
+    Operation { name: "rerank", endpoint: "/v2/rerank", paths: &["v2/rerank"], dialect: DialectId::CohereV2, ..EMBED };
+
+static RERANK_V1: Operation = Operation { name: "rerank", endpoint: "/v1/rerank", paths: &["v1/rerank"], ..EMBED };
+
+/// Counts tokens without a model.
+static TOKENIZE: Operation = Operation {
+    name: "count_tokens",
+    endpoint: "/v1/tokenize",
+    paths: &["v1/tokenize"],
+    billing: Billing::Free,
+    ..EMBED
+};
+
+const CHAT: Operation = Operation {
+    dialect: DialectId::CohereV1,
+    name: "chat",
+    endpoint: "/v1/chat",
+    method: "POST",
+    paths: &[],
+    detect: false,
+    billing: Billing::Billed,
+    streams: Streams::ByBody,
+    request: &REQUEST,
+    reply: &REPLY,
+    record: &RECORD,
+    errors: ErrorShape::Cohere,
+    can_inject: false,
+    counting: Counting::Billed,
+    bounded_parts: &["text", "document"],
+    bounded_tools: &["function"],
+    end_marker: Some(b"[DONE]"),
+    end_records: &["message-end", "stream-end"],
+    start_record: None,
+    finish_ends: false,
+    header_counters: &[],
+    in_base64: false,
+    keeps_largest: false,
+};
+
+const EMBED: Operation =
+    Operation { name: "embeddings", streams: Streams::Never, counting: Counting::InputOnly, ..CHAT };
+
+static MODEL: Shape = Shape::value(Field::RequestModel);
+static STREAM: Shape = Shape::value(Field::Stream);
+static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
+static CHOICES_WANTED: Shape = Shape::value(Field::Choices);
+static INPUT_TEXT: Shape = Shape::value(Field::InputText);
+static INPUT_JSON: Shape = Shape::value(Field::InputJson);
+static PART_TYPE: Shape = Shape::value(Field::PartType);
+static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
+static PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT)]);
+static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
+static MESSAGE: Shape =
+    Shape::object(&[("content", &CONTENT), ("message", &INPUT_TEXT), ("tool_calls", &INPUT_JSON)]).and(Field::Message);
+static MESSAGES: Shape = Shape::array(&MESSAGE);
+static TEXTS: Shape = Shape::value(Field::InputText).or_array(&INPUT_TEXT);
+static DOCUMENT: Shape = Shape { field: Some(Field::InputText), members: &[("text", &INPUT_TEXT)], items: None };
+static DOCUMENTS: Shape = Shape::array(&DOCUMENT);
+static REQUEST: Shape = Shape::object(&[
+    ("model", &MODEL),
+    ("stream", &STREAM),
+    ("max_tokens", &MAX_OUTPUT),
+    ("num_generations", &CHOICES_WANTED),
+    ("messages", &MESSAGES),
+    ("chat_history", &MESSAGES),
+    ("message", &INPUT_TEXT),
+    ("preamble", &INPUT_TEXT),
+    ("prompt", &INPUT_TEXT),
+    ("query", &INPUT_TEXT),
+    ("texts", &TEXTS),
+    ("documents", &DOCUMENTS),
+    ("tools", &INPUT_JSON),
+    ("images", &UNBOUNDABLE),
+    ("inputs", &UNBOUNDABLE),
+    ("connectors", &UNBOUNDABLE),
+    ("conversation_id", &UNBOUNDABLE),
+]);
+
+static INPUT: Shape = Shape::value(Field::Input);
+static OUTPUT: Shape = Shape::value(Field::Output);
+static CACHE_READ: Shape = Shape::value(Field::CacheRead);
+static REASONING: Shape = Shape::value(Field::Reasoning);
+static SEARCH_UNITS: Shape = Shape::value(Field::SearchUnits);
+static IMAGES: Shape = Shape::value(Field::InputImage);
+static VENDOR_INPUT: Shape = Shape::value(Field::VendorInput);
+static VENDOR_OUTPUT: Shape = Shape::value(Field::VendorOutput);
+static BILLED: Shape = Shape::object(&[
+    ("input_tokens", &INPUT),
+    ("output_tokens", &OUTPUT),
+    ("search_units", &SEARCH_UNITS),
+    ("image_tokens", &IMAGES),
+]);
+/// What the model saw: taken where nothing is said to be billed.
+static TOKENS: Shape = Shape::object(&[
+    ("input_tokens", &VENDOR_INPUT),
+    ("output_tokens", &VENDOR_OUTPUT),
+    ("reasoning_tokens", &REASONING),
+]);
+static USAGE: Shape =
+    Shape::object(&[("billed_units", &BILLED), ("tokens", &TOKENS), ("cached_tokens", &CACHE_READ)]).and(Field::Usage);
+
+static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
+static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
+static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
+static LAST: Shape = Shape::value(Field::Last);
+static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
+static ERROR: Shape = Shape::value(Field::Error);
+static WRITTEN_PART: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]);
+static WRITTEN: Shape =
+    Shape { field: None, members: &[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)], items: Some(&WRITTEN_PART) };
+static FUNCTION: Shape = Shape::object(&[("name", &OUTPUT_TEXT), ("arguments", &OUTPUT_TEXT)]);
+static TOOL_CALL: Shape = Shape { field: None, members: &[("function", &FUNCTION)], items: Some(&TOOL_CALL_ITEM) };
+static TOOL_CALL_ITEM: Shape = Shape::object(&[("function", &FUNCTION)]);
+static OUTPUT_MESSAGE: Shape =
+    Shape::object(&[("content", &WRITTEN), ("tool_plan", &OUTPUT_TEXT), ("tool_calls", &TOOL_CALL)]);
+static GENERATION: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("finish_reason", &FINISH_REASON)]);
+static GENERATIONS: Shape = Shape::array(&GENERATION);
+static REPLY: Shape = Shape::object(&[
+    ("id", &RESPONSE_ID),
+    ("generation_id", &RESPONSE_ID),
+    ("message", &OUTPUT_MESSAGE),
+    ("text", &OUTPUT_TEXT),
+    ("generations", &GENERATIONS),
+    ("finish_reason", &FINISH_REASON),
+    ("usage", &USAGE),
+    ("meta", &USAGE),
+]);
+/// The last record of v1 holds the whole reply once more: its text was counted as it came.
+static WHOLE: Shape =
+    Shape::object(&[("finish_reason", &FINISH_REASON), ("meta", &USAGE), ("generation_id", &RESPONSE_ID)]);
+static DELTA: Shape = Shape::object(&[
+    ("message", &OUTPUT_MESSAGE),
+    ("finish_reason", &FINISH_REASON),
+    ("usage", &USAGE),
+    ("error", &ERROR),
+]);
+static RECORD: Shape = Shape::object(&[
+    ("type", &RECORD_TYPE),
+    ("event_type", &RECORD_TYPE),
+    ("id", &RESPONSE_ID),
+    ("delta", &DELTA),
+    ("text", &OUTPUT_TEXT),
+    ("is_finished", &LAST),
+    ("finish_reason", &FINISH_REASON),
+    ("response", &WHOLE),
+]);
