@@ -4,5 +4,6 @@ pub mod collector;
 pub mod envoy;
 pub mod prometheus;
 pub mod provider;
+pub mod recorded;
 pub mod server;
 pub mod stack;

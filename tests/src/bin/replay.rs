@@ -10,18 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Parser;
-use meterr_core::{
-    effect::Effect,
-    exchange::Exchange,
-    frame::sse::{SseFramer, SseSink},
-    head::Headers,
-    host::Host,
-    service::Service,
-    store::MemoryStore,
-    time::Timestamp,
-};
+use meterr_core::frame::sse::{SseFramer, SseSink};
+use meterr_tests::recorded::Recorded;
 use serde_json::{Value, json};
 
 /// Prints what meterr counts in captured traffic.
@@ -54,89 +45,6 @@ fn exchanges(file: &PathBuf) -> Result<()> {
         writeln!(out)?;
     }
     Ok(())
-}
-
-/// One recorded exchange.
-struct Recorded {
-    request: Vec<(String, String)>,
-    request_body: Vec<u8>,
-    response: Vec<(String, String)>,
-    response_body: Vec<u8>,
-}
-
-impl Recorded {
-    fn parse(line: &Value) -> Result<Self> {
-        let text = |name: &str| line[name].as_str().map(str::to_owned).with_context(|| format!("{name}: a string"));
-        let bytes = |name: &str| match line[name].as_str() {
-            None => Ok(Vec::new()),
-            Some(text) => BASE64_STANDARD.decode(text).with_context(|| format!("{name}: base64")),
-        };
-        let headers = |name: &str, skip: &[&str]| -> Vec<(String, String)> {
-            let Some(map) = line[name].as_object() else { return Vec::new() };
-            map.iter()
-                .map(|(key, value)| {
-                    (key.to_lowercase(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-                })
-                .filter(|(key, _)| !skip.contains(&key.as_str()))
-                .collect()
-        };
-        let mut request = vec![
-            (":method".to_owned(), text("method")?),
-            (":authority".to_owned(), text("host")?),
-            (":path".to_owned(), text("path")?),
-        ];
-        request
-            .extend(headers("request_headers", &["host", "content-length", "transfer-encoding", "content-encoding"]));
-        let status = line["status"].as_u64().unwrap_or(200).to_string();
-        let mut response = vec![(":status".to_owned(), status)];
-        // Recorders store bodies decoded.
-        response.extend(headers("response_headers", &["content-length", "transfer-encoding", "content-encoding"]));
-        Ok(Self { request, request_body: bytes("request_body")?, response, response_body: bytes("response_body")? })
-    }
-
-    /// The event's data, or nothing if the exchange is not metered.
-    fn replay(&self) -> Result<Option<Value>> {
-        let store = MemoryStore::default();
-        let configuration =
-            br#"{"identity":{"tenant":[{"from":"constant","value":"replay"}]},"sink":{"cluster":"none"}}"#;
-        let mut service = match Service::configure(configuration, Some("replay"), 1, &|_| None) {
-            Ok(service) => service,
-            Err(problems) => bail!("{problems}"),
-        };
-        let mut exchange = Exchange::default();
-        let mut effects = Vec::new();
-        let mut at = Timestamp::from_secs(1_767_225_600);
-        let mut step = |effects: &mut Vec<Effect>, run: &mut dyn FnMut(&mut Service, &mut Exchange, &mut Host<'_>)| {
-            at = at.plus_millis(1);
-            run(&mut service, &mut exchange, &mut Host { store: &store, now: at, effects });
-        };
-        let (request, response) = (view(&self.request), view(&self.response));
-        step(&mut effects, &mut |service, exchange, host| {
-            let _verdict = exchange.on_request_headers(&request, self.request_body.is_empty(), service, host);
-        });
-        if !self.request_body.is_empty() {
-            step(&mut effects, &mut |service, exchange, host| {
-                let _verdict = exchange.on_request_body(&self.request_body, true, service, host);
-            });
-        }
-        step(&mut effects, &mut |service, exchange, host| {
-            let _verdict = exchange.on_response_headers(&response, self.response_body.is_empty(), service, host);
-        });
-        step(&mut effects, &mut |service, exchange, host| {
-            let _verdict = exchange.on_response_body(&self.response_body, true, service, host);
-        });
-        let event = effects.into_iter().find_map(|effect| match effect {
-            Effect::SetFilterState("meterr", bytes) => Some(bytes),
-            _ => None,
-        });
-        let Some(event) = event else { return Ok(None) };
-        let mut event: Value = serde_json::from_slice(&event).context("the event is JSON")?;
-        Ok(Some(event["data"].take()))
-    }
-}
-
-fn view(headers: &[(String, String)]) -> Headers<'_> {
-    Headers::new(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect())
 }
 
 /// One response body without its exchange: what it is, is told from its first record.

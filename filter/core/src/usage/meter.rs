@@ -80,6 +80,10 @@ pub struct Snapshot {
     pub first_output: Option<Timestamp>,
     /// The provider's own statement of cost, in USD.
     pub reported_cost: Option<String>,
+    /// The record that passes says that it is the last: it counts when it is whole.
+    says_last: bool,
+    /// The last record, or the whole reply, ended before its time.
+    is_truncated: bool,
     /// The reply is made later: its usage is told to whoever asks for it then.
     is_deferred: bool,
     /// Seconds of audio.
@@ -97,7 +101,7 @@ impl Snapshot {
     /// Whether the model said that it stopped, or the whole reply came.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
-        self.terminal || self.finish_reason.is_some()
+        self.terminal || (self.finish_reason.is_some() && !self.is_truncated)
     }
 }
 
@@ -288,7 +292,13 @@ impl Meter {
             Framing::Sse => self.framer.finish(&mut self.records),
             Framing::Json => self.records.end_of_json(),
             Framing::Documents => self.records.end_of_record(),
-            Framing::Undecided | Framing::Events => {}
+            Framing::Events => {
+                if !self.events.is_between() {
+                    self.records.snapshot.is_truncated = true;
+                    self.records.snapshot.flags.insert(Flag::MalformedBody);
+                }
+            }
+            Framing::Undecided => {}
             Framing::Opaque => self.records.unreadable(),
         }
     }
@@ -411,15 +421,18 @@ impl Records {
 
     fn end_of_record(&mut self) {
         let end = self.scanner.finish(&mut |_| {});
-        if !matches!(end, End::Complete | End::Empty) {
+        let is_whole = matches!(end, End::Complete | End::Empty);
+        if !is_whole {
             self.snapshot.flags.insert(Flag::MalformedBody);
         }
+        self.snapshot.is_truncated = !is_whole;
+        self.snapshot.terminal |= core::mem::take(&mut self.snapshot.says_last) && is_whole;
         let kind = core::mem::take(&mut self.kind);
         let is = |name: &str| name.as_bytes() == kind;
         if core::mem::take(&mut self.has_output_count) {
             self.snapshot.is_placeholder = self.operation.start_record.is_some_and(is);
         }
-        self.snapshot.terminal |= self.operation.end_records.iter().copied().any(is);
+        self.snapshot.terminal |= is_whole && self.operation.end_records.iter().copied().any(is);
     }
 
     fn end_of_json(&mut self) {
@@ -429,7 +442,8 @@ impl Records {
                 self.snapshot.unreadable = !self.snapshot.counters.says_something();
                 self.snapshot.flags.insert(Flag::MalformedBody);
             }
-            End::Incomplete | End::Empty => {}
+            End::Incomplete => self.snapshot.is_truncated = true,
+            End::Empty => {}
         }
     }
 }
@@ -447,7 +461,7 @@ impl Snapshot {
             Field::FinishReason => {
                 // DashScope writes "null" while it goes on.
                 if let Some(reason) = text().filter(|reason| reason != "null") {
-                    self.terminal |= operation.finish_ends;
+                    self.says_last |= operation.finish_ends;
                     self.finish_reason = Some(reason);
                 }
             }
@@ -459,8 +473,8 @@ impl Snapshot {
                 }
                 None => {}
             },
-            Field::Last => self.terminal |= found.value == Value::Bool(true),
-            Field::InvocationMetrics => self.terminal |= matches!(found.value, Value::ObjectEnd(_)),
+            Field::Last => self.says_last |= found.value == Value::Bool(true),
+            Field::InvocationMetrics => self.says_last |= matches!(found.value, Value::ObjectEnd(_)),
             Field::ClassName => {
                 if let Value::Text { head, .. } = found.value {
                     class.name = head.to_vec();
