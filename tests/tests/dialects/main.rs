@@ -3,6 +3,7 @@
 //!
 //! The numbers are those of recorded or documented replies; the bodies are written for these tests.
 
+mod chat;
 mod events;
 mod vectors;
 

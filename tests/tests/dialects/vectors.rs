@@ -3,16 +3,16 @@
 use serde_json::{Value, json};
 
 use super::{
-    Vector,
+    Vector, chat,
     events::{chunks, converse, lines, message, named_sse, sse},
 };
 
-const JSON: (&str, &str) = ("content-type", "application/json");
-const SSE: (&str, &str) = ("content-type", "text/event-stream; charset=utf-8");
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const SSE: (&str, &str) = ("content-type", "text/event-stream; charset=utf-8");
 const EVENTS: (&str, &str) = ("content-type", "application/vnd.amazon.eventstream");
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 
-fn vector(
+pub(crate) fn vector(
     name: &'static str,
     host: &'static str,
     asked: &'static str,
@@ -24,12 +24,12 @@ fn vector(
     Vector { name, host, asked, request, headers: vec![header], reply, expected }
 }
 
-fn whole(reply: &Value) -> Vec<u8> {
+pub(crate) fn whole(reply: &Value) -> Vec<u8> {
     reply.to_string().into_bytes()
 }
 
 pub(crate) fn all() -> Vec<Vector> {
-    [openai(), gemini(), bedrock(), others(), free()].into_iter().flatten().collect()
+    [chat::all(), openai(), gemini(), bedrock(), others(), free()].into_iter().flatten().collect()
 }
 
 fn openai() -> Vec<Vector> {

@@ -101,6 +101,7 @@ impl Open {
                 response_model: snapshot.and_then(|snapshot| snapshot.model.as_deref()),
                 service_tier: snapshot.and_then(|snapshot| snapshot.service_tier.as_deref()),
                 usage,
+                reported: snapshot.and_then(|snapshot| snapshot.reported_cost.as_deref()),
                 now: host.now,
             },
         )

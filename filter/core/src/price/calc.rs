@@ -21,6 +21,8 @@ pub struct Query<'a> {
     pub service_tier: Option<&'a str>,
     /// What was consumed.
     pub usage: &'a Usage,
+    /// The provider's own statement of cost in USD, a plain decimal.
+    pub reported: Option<&'a str>,
     /// Prices change with time.
     pub now: Timestamp,
 }
@@ -72,7 +74,7 @@ pub fn price(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
         Some((price, name)) => (Source::Override(price), Cow::Owned(name.to_owned())),
         None => match by_table() {
             Some((model, is_own)) => (Source::Table { model, is_own }, Cow::Borrowed(model.id)),
-            None => return Cost::default(),
+            None => return reported_only(query.reported),
         },
     };
     let mut sum = Sum { source: &source, query, factor: factor(adjustments, query.provider, &source), missing: false };
@@ -82,6 +84,10 @@ pub fn price(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
         .into_iter()
         .flatten()
         .reduce(|a, b| PicoUsd(a.0.saturating_add(b.0)));
+    if cost.total.is_none() {
+        return reported_only(query.reported);
+    }
+    cost.reported = query.reported.map(str::to_owned);
     cost.status = match cost.total {
         None => CostStatus::Unpriced,
         Some(_) if missing => CostStatus::Partial,
@@ -97,6 +103,19 @@ pub fn price(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
         cost.priced_model = Some(priced_model);
     }
     cost
+}
+
+/// Where no price is known, what the provider says is all there is.
+fn reported_only(reported: Option<&str>) -> Cost {
+    let Some(total) = reported.and_then(PicoUsd::parse) else { return Cost::default() };
+    Cost {
+        total: Some(total),
+        other: Some(total),
+        status: CostStatus::Priced,
+        source: Some("provider"),
+        reported: reported.map(str::to_owned),
+        ..Cost::default()
+    }
 }
 
 /// Factor in millionths. The operator's own prices are what they pay already.

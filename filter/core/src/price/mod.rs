@@ -15,6 +15,26 @@ pub use calc::{Query, known_model, price};
 pub struct PicoUsd(pub u128);
 
 impl PicoUsd {
+    /// Reads a plain decimal; what is beyond 1e-12 is rounded half to even.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digit = |at: usize| fraction.as_bytes().get(at).copied().unwrap_or(b'0');
+        let mut pico: u128 = whole.parse().ok()?;
+        for at in 0..12 {
+            let digit = u128::from(digit(at).checked_sub(b'0').filter(|digit| *digit < 10)?);
+            pico = pico.checked_mul(10)?.checked_add(digit)?;
+        }
+        let rest = fraction.as_bytes().get(12..).unwrap_or_default();
+        let is_more = rest.get(1..).is_some_and(|rest| rest.iter().any(|digit| *digit != b'0'));
+        let rounds_up = match rest.first() {
+            Some(b'5') => is_more || pico % 2 == 1,
+            Some(b'6'..=b'9') => true,
+            _ => false,
+        };
+        Some(Self(pico.checked_add(u128::from(rounds_up))?))
+    }
+
     /// Whole micro-dollars, rounded half up.
     #[must_use]
     pub fn micros(self) -> u64 {

@@ -6,7 +6,7 @@ use crate::{time::Timestamp, usage::Usage};
 
 fn query<'a>(provider: &'a str, model: &'a str, usage: &'a Usage) -> Query<'a> {
     let now = Timestamp::from_secs(1_790_000_000);
-    Query { provider, request_model: Some(model), response_model: None, service_tier: None, usage, now }
+    Query { provider, request_model: Some(model), response_model: None, service_tier: None, usage, reported: None, now }
 }
 
 fn usage(input: u64, output: u64) -> Usage {
@@ -108,5 +108,18 @@ proptest! {
         let parts = [cost.input, cost.output, cost.cache_read, cost.cache_write, cost.other];
         let sum: u128 = parts.into_iter().flatten().map(|part| part.0).sum();
         prop_assert_eq!(cost.total.unwrap_or_default().0, sum);
+    }
+}
+
+#[test]
+fn ok_what_the_provider_says_is_read_exactly() {
+    let read = |text| PicoUsd::parse(text).map(|cost| cost.to_string());
+    assert_eq!(read("0.000784").as_deref(), Some("0.000784"));
+    assert_eq!(read("12").as_deref(), Some("12"));
+    assert_eq!(read("0.0000000000005").as_deref(), Some("0"), "half to even");
+    assert_eq!(read("0.0000000000015").as_deref(), Some("0.000000000002"));
+    assert_eq!(read("0.00000000000051").as_deref(), Some("0.000000000001"));
+    for text in ["", "-1", "1e3", "1.x"] {
+        assert_eq!(read(text), None, "{text}");
     }
 }
