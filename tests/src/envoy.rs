@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -48,11 +48,6 @@ pub struct Envoy {
     directory: PathBuf,
 }
 
-/// A port that nobody has at the moment.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
-}
-
 /// The binary, as `scripts/envoy --path` finds it.
 fn binary() -> Result<PathBuf> {
     let found = Command::new(root().join("scripts/envoy")).arg("--path").output().context("running scripts/envoy")?;
@@ -64,15 +59,18 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// The reference file, pointed at these stand-ins.
-fn configuration(setup: &Setup, listener: u16, admin: u16, access_log: &Path) -> Result<Value> {
+fn configuration(setup: &Setup, access_log: &Path) -> Result<Value> {
     let text = fs::read_to_string(root().join("envoy/envoy.yaml"))?;
     let mut file: Value = serde_yaml_ng::from_str(&text).context("envoy/envoy.yaml")?;
-    file["admin"]["address"]["socket_address"]["port_value"] = json!(admin);
+    file["admin"]["address"]["socket_address"]["port_value"] = json!(setup.admin_port);
     let [clusters, listeners] = ["clusters", "listeners"].map(|name| format!("/static_resources/{name}"));
     let one = file.pointer_mut(&format!("{listeners}/0")).context("a listener")?;
-    one["address"]["socket_address"]["port_value"] = json!(listener);
+    one["address"]["socket_address"]["port_value"] = json!(setup.port);
     let manager = one.pointer_mut("/filter_chains/0/filters/0/typed_config").context("a connection manager")?;
-    manager["access_log"][0]["typed_config"]["path"] = json!(access_log);
+    let log = &mut manager["access_log"][0]["typed_config"];
+    log["path"] = json!(access_log);
+    // What Envoy's own rate limit filter would charge.
+    log["log_format"]["json_format"]["hits_addend"] = json!("%FILTER_STATE(envoy.ratelimit.hits_addend:PLAIN)%");
     let filters = manager["http_filters"].as_array_mut().context("filters")?;
     match &setup.configuration {
         None => filters.retain(|filter| filter["name"] != "meterr"),
@@ -109,12 +107,23 @@ impl Envoy {
     /// # Errors
     /// If it does not become ready; the error holds its log.
     pub fn start(setup: &Setup, directory: &Path) -> Result<Self> {
-        let listener = if setup.port == 0 { free_port()? } else { setup.port };
-        let admin = if setup.admin_port == 0 { free_port()? } else { setup.admin_port };
+        Self::start_with(setup, directory, |_| Ok(()))
+    }
+
+    /// As [`Envoy::start`], after changing what `envoy/envoy.yaml` became.
+    ///
+    /// # Errors
+    /// If it does not become ready; the error holds its log. And what `change` says.
+    pub fn start_with(setup: &Setup, directory: &Path, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<Self> {
         let config = directory.join("envoy.json");
         let access_log = directory.join("access.log");
-        fs::write(&access_log, "")?;
-        fs::write(&config, configuration(setup, listener, admin, &access_log)?.to_string())?;
+        let admin_address = directory.join("admin.address");
+        for file in [&access_log, &admin_address] {
+            fs::write(file, "")?;
+        }
+        let mut file = configuration(setup, &access_log)?;
+        change(&mut file)?;
+        fs::write(&config, file.to_string())?;
         let log = fs::File::create(directory.join("envoy.log"))?;
         let child = Command::new(binary()?)
             .arg("-c")
@@ -126,6 +135,8 @@ impl Envoy {
                 "--file-flush-interval-msec",
                 "100",
             ])
+            .arg("--admin-address-path")
+            .arg(&admin_address)
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
             .current_dir(root())
             .stdin(Stdio::null())
@@ -134,15 +145,25 @@ impl Envoy {
             .spawn()
             .context("starting Envoy")?;
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let mut envoy =
-            Self { child, listener: address(listener), admin: address(admin), directory: directory.to_path_buf() };
+        let mut envoy = Self {
+            child,
+            listener: address(setup.port),
+            admin: address(setup.admin_port),
+            directory: directory.to_path_buf(),
+        };
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(60) {
             if envoy.child.try_wait()?.is_some() {
                 bail!("Envoy ended:\n{}", envoy.log());
             }
-            if envoy.admin_get("/ready").is_ok_and(|text| text.contains("LIVE")) {
-                return Ok(envoy);
+            // Envoy takes its ports itself: it shares a port that was found free beforehand with whoever found it too (SO_REUSEPORT).
+            let admin = fs::read_to_string(&admin_address).unwrap_or_default();
+            if let Ok(admin) = admin.trim().parse() {
+                envoy.admin = admin;
+                if envoy.admin_get("/ready").is_ok_and(|text| text.contains("LIVE")) {
+                    envoy.listener = envoy.listener_address()?;
+                    return Ok(envoy);
+                }
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -173,6 +194,13 @@ impl Envoy {
     /// If it does not answer.
     pub fn admin_get(&self, path: &str) -> Result<String> {
         Ok(reqwest::blocking::get(format!("http://{}{path}", self.admin))?.error_for_status()?.text()?)
+    }
+
+    fn listener_address(&self) -> Result<SocketAddr> {
+        let listeners: Value = serde_json::from_str(&self.admin_get("/listeners?format=json")?)?;
+        let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+        let port = address["port_value"].as_u64().and_then(|port| u16::try_from(port).ok());
+        Ok(SocketAddr::from(([127, 0, 0, 1], port.with_context(|| format!("a listener in {listeners}"))?)))
     }
 }
 

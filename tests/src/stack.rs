@@ -5,7 +5,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     thread,
     time::{Duration, Instant},
@@ -96,9 +96,12 @@ impl Stack {
     /// # Errors
     /// If one of them does not start; the error holds what it said.
     pub fn launch(options: &Options) -> Result<Self> {
-        let [listener, admin, provider, collector] = options.ports;
+        Self::launch_at(Provider::start(options.ports[2])?, options)
+    }
+
+    fn launch_at(provider: Provider, options: &Options) -> Result<Self> {
+        let [listener, admin, _, collector] = options.ports;
         let directory = tempfile::tempdir()?;
-        let provider = Provider::start(provider)?;
         let collector = Collector::start(collector, &directory.path().join("events.sqlite"))?;
         let setup = Setup {
             provider: provider.address(),
@@ -126,6 +129,20 @@ impl Stack {
     #[must_use]
     pub fn start(options: &Options) -> Self {
         match Self::launch(options) {
+            Ok(stack) => stack,
+            Err(error) => panic!("{error:#}"),
+        }
+    }
+
+    /// As [`Stack::start`], where the options depend on where the provider is.
+    #[must_use]
+    pub fn start_at(options: impl FnOnce(SocketAddr) -> Options) -> Self {
+        let run = || {
+            let provider = Provider::start(0)?;
+            let options = options(provider.address());
+            Self::launch_at(provider, &options)
+        };
+        match run() {
             Ok(stack) => stack,
             Err(error) => panic!("{error:#}"),
         }
@@ -298,6 +315,19 @@ impl Stack {
     #[must_use]
     pub const fn collector_port(&self) -> u16 {
         self.collector_port
+    }
+
+    /// What the provider or the collector did not expect so far, or Envoy logged that it must never log.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let provider = self.provider.complaints();
+        let collector = self.with_collector(Collector::complaints);
+        let log = self.envoy_log();
+        let envoy = log.lines().filter(|line| line.contains("panicked") || line.contains("[critical]"));
+        let tell = |who: &'static str| move |what: String| format!("{who}: {what}");
+        let provider = provider.into_iter().map(tell("provider"));
+        let collector = collector.into_iter().map(tell("collector"));
+        provider.chain(collector).chain(envoy.map(str::to_owned).map(tell("Envoy"))).collect()
     }
 
     /// The end of a test: nobody complained, nothing panicked.

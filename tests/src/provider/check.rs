@@ -14,9 +14,11 @@ pub(super) fn headers(headers: &HeaderMap, dialect: Dialect) -> Vec<String> {
         }
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").is_some_and(|value| value.starts_with("Bearer "));
     let has_credential = match dialect {
-        Dialect::OpenAi => text("authorization").is_some_and(|value| value.starts_with("Bearer ")),
-        Dialect::Anthropic => text("x-api-key").is_some() && text("anthropic-version").is_some(),
+        Dialect::OpenAi => bearer,
+        // anthropic-python 2.12 sends the key as a bearer token.
+        Dialect::Anthropic => (bearer || text("x-api-key").is_some()) && text("anthropic-version").is_some(),
     };
     // A header that is not UTF-8 is the client's own, and passes as it is.
     let odd = headers.get("authorization").is_some_and(|value| value.to_str().is_err());
