@@ -1,6 +1,7 @@
 # What all scripts share: where things are, and how they speak. Sourced, not run.
 
 set -euo pipefail
+script=$(realpath "$0")
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 tools=$root/target/tools
@@ -13,7 +14,7 @@ help_if_asked() {
   local argument
   for argument in "$@"; do
     case $argument in
-      -h | --help) sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+      -h | --help) sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//;p}' "$script"; exit 0 ;;
     esac
   done
 }

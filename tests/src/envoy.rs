@@ -206,6 +206,9 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let _gone = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         for _ in 0..200 {
             if !matches!(self.child.try_wait(), Ok(None)) {

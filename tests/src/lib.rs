@@ -6,4 +6,5 @@ pub mod prometheus;
 pub mod provider;
 pub mod recorded;
 pub mod server;
+pub mod sim;
 pub mod stack;

@@ -187,13 +187,11 @@ impl Stack {
     }
 
     /// A POST to that path of the listener, with what both dialects want for a credential.
-    #[must_use]
     pub fn post(&self, path: &str) -> Call<'_> {
         self.call(reqwest::Method::POST, path)
     }
 
     /// A GET of that path of the listener.
-    #[must_use]
     pub fn get(&self, path: &str) -> Call<'_> {
         self.call(reqwest::Method::GET, path)
     }

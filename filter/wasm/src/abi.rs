@@ -54,16 +54,46 @@ mod host {
         pub(super) fn proxy_log(level: u32, message: *const u8, len: usize) -> u32;
         pub(super) fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
         pub(super) fn proxy_set_tick_period_milliseconds(millis: u32) -> u32;
-        pub(super) fn proxy_get_buffer_bytes(kind: u32, start: usize, max: usize, data: *mut *mut u8, len: *mut usize) -> u32;
+        pub(super) fn proxy_get_buffer_bytes(
+            kind: u32,
+            start: usize,
+            max: usize,
+            data: *mut *mut u8,
+            len: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_set_buffer_bytes(kind: u32, start: usize, size: usize, data: *const u8, len: usize) -> u32;
         pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, len: *mut usize) -> u32;
-        pub(super) fn proxy_get_header_map_value(map: u32, key: *const u8, key_len: usize, data: *mut *mut u8, len: *mut usize) -> u32;
-        pub(super) fn proxy_replace_header_map_value(map: u32, key: *const u8, key_len: usize, value: *const u8, len: usize) -> u32;
+        pub(super) fn proxy_get_header_map_value(
+            map: u32,
+            key: *const u8,
+            key_len: usize,
+            data: *mut *mut u8,
+            len: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_replace_header_map_value(
+            map: u32,
+            key: *const u8,
+            key_len: usize,
+            value: *const u8,
+            len: usize,
+        ) -> u32;
         pub(super) fn proxy_remove_header_map_value(map: u32, key: *const u8, key_len: usize) -> u32;
         pub(super) fn proxy_get_property(path: *const u8, path_len: usize, data: *mut *mut u8, len: *mut usize) -> u32;
         pub(super) fn proxy_set_property(path: *const u8, path_len: usize, value: *const u8, len: usize) -> u32;
-        pub(super) fn proxy_get_shared_data(key: *const u8, key_len: usize, data: *mut *mut u8, len: *mut usize, cas: *mut u32) -> u32;
-        pub(super) fn proxy_set_shared_data(key: *const u8, key_len: usize, value: *const u8, len: usize, cas: u32) -> u32;
+        pub(super) fn proxy_get_shared_data(
+            key: *const u8,
+            key_len: usize,
+            data: *mut *mut u8,
+            len: *mut usize,
+            cas: *mut u32,
+        ) -> u32;
+        pub(super) fn proxy_set_shared_data(
+            key: *const u8,
+            key_len: usize,
+            value: *const u8,
+            len: usize,
+            cas: u32,
+        ) -> u32;
         pub(super) fn proxy_continue_stream(direction: u32) -> u32;
         pub(super) fn proxy_send_local_response(
             status: u32,
@@ -166,7 +196,8 @@ pub(crate) fn headers(map: Map) -> Result<Vec<u8>, Status> {
 
 pub(crate) fn header(map: Map, name: &str) -> Option<Vec<u8>> {
     // SAFETY: a borrowed key; the host writes one pointer and one length.
-    bytes(|data, len| unsafe { host::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, len) }).ok()
+    bytes(|data, len| unsafe { host::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, len) })
+        .ok()
 }
 
 pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<(), Status> {
@@ -195,7 +226,8 @@ pub(crate) fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
 pub(crate) fn shared(key: &[u8]) -> Result<(Vec<u8>, u32), Status> {
     let mut cas = 0;
     // SAFETY: a borrowed key; the host writes one pointer, one length and one version.
-    let value = bytes(|data, len| unsafe { host::proxy_get_shared_data(key.as_ptr(), key.len(), data, len, &raw mut cas) })?;
+    let value =
+        bytes(|data, len| unsafe { host::proxy_get_shared_data(key.as_ptr(), key.len(), data, len, &raw mut cas) })?;
     Ok((value, cas))
 }
 

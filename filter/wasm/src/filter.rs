@@ -129,7 +129,8 @@ impl Filter {
             return;
         }
         let details = abi::property("response\0code_details").ok().and_then(|text| String::from_utf8(text).ok());
-        let flags = abi::property("response\0flags").ok().and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+        let flags =
+            abi::property("response\0flags").ok().and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
         let end = StreamEnd { code_details: details, response_flags: flags };
         self.stream(id, |exchange, service, host| {
             exchange.on_done(&end, service, host);
@@ -206,7 +207,8 @@ impl Filter {
         let Some(root) = self.roots.get_mut(&root) else { return };
         let mut refused = Vec::new();
         for effect in effects.drain(..) {
-            let mut driver = Driver { metrics: &mut self.metrics, callouts: &mut root.callouts, tick_ms: &mut root.tick_ms };
+            let mut driver =
+                Driver { metrics: &mut self.metrics, callouts: &mut root.callouts, tick_ms: &mut root.tick_ms };
             if let Some(token) = driver.apply(effect) {
                 refused.push(token);
             }
@@ -219,7 +221,8 @@ impl Filter {
                 root.service.on_callout_refused(token, &mut host);
             }
             for effect in effects.drain(..) {
-                let mut driver = Driver { metrics: &mut self.metrics, callouts: &mut root.callouts, tick_ms: &mut root.tick_ms };
+                let mut driver =
+                    Driver { metrics: &mut self.metrics, callouts: &mut root.callouts, tick_ms: &mut root.tick_ms };
                 driver.apply(effect);
             }
         }

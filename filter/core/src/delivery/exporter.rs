@@ -69,7 +69,8 @@ impl Exporter {
     ) -> Vec<u8> {
         effects.push(Effect::Measure(Metric::Events("accepted"), 1));
         let mut pushed = self.pool.push(store, now, encode);
-        if pushed == Err(PushError::Full) && self.drop_oldest(store, now, effects) {
+        // One large event may take the room of several small ones.
+        while matches!(pushed, Err(PushError::Full)) && self.drop_oldest(store, now, effects) {
             pushed = self.pool.push(store, now, encode);
         }
         if let Ok((_, event)) = pushed {
@@ -185,9 +186,7 @@ impl Exporter {
         let mut unsent = Vec::new();
         for ring in core::mem::take(&mut self.pool.rings) {
             let seqs = ring.head.tail..ring.head.next;
-            unsent.extend(
-                seqs.filter_map(|seq| ring.read(store, seq)).map(|(event, _, _)| event).filter(|e| !e.is_empty()),
-            );
+            unsent.extend(seqs.filter_map(|seq| ring.read(store, seq).ok().flatten()).map(|(event, _)| event));
             ring.give_back(store);
         }
         unsent
@@ -220,18 +219,32 @@ impl Exporter {
                 }
                 continue;
             }
-            let mut events = Vec::with_capacity(items.len());
-            for item in &items {
-                if let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) {
-                    if let Some((event, _, _)) = ring.read(store, item.seq) {
+            let (mut events, mut sent, mut gone, mut unreadable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            for item in items {
+                let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) else { continue };
+                match ring.read(store, item.seq) {
+                    Ok(Some((event, _))) => {
+                        ring.set(item.seq, Progress::InFlight);
                         events.push(event);
+                        sent.push(item);
                     }
-                    ring.set(item.seq, Progress::InFlight);
+                    Ok(None) => gone.push(item),
+                    Err(_) => unreadable.push(item),
                 }
             }
-            self.next_token = self.next_token.wrapping_add(1);
-            effects.push(Effect::Callout(batch::callout(&self.sink, self.next_token, &events)));
-            self.in_flight.insert(self.next_token, Batch::Events(items));
+            if !events.is_empty() {
+                self.next_token = self.next_token.wrapping_add(1);
+                effects.push(Effect::Callout(batch::callout(&self.sink, self.next_token, &events)));
+                self.in_flight.insert(self.next_token, Batch::Events(sent));
+            }
+            if !gone.is_empty() {
+                // A slot is written before its head: only somebody else can have emptied it, and then the ring is lost.
+                self.finish(&gone, Fate::Dropped, store, now, effects);
+            }
+            if !unreadable.is_empty() {
+                self.put_back(&unreadable);
+                return;
+            }
         }
     }
 
@@ -282,8 +295,13 @@ impl Exporter {
         }
         for item in &items {
             let ring = self.pool.rings.iter().find(|ring| ring.number == item.ring);
-            if let Some((event, _, _)) = ring.and_then(|ring| ring.read(store, item.seq)) {
-                log_dead_letter(&event, effects);
+            match ring.map(|ring| ring.read(store, item.seq)) {
+                Some(Ok(Some((event, _)))) => log_dead_letter(&event, effects),
+                Some(Ok(None)) | None => {}
+                Some(Err(_)) => {
+                    self.put_back(&items);
+                    return;
+                }
             }
         }
         self.finish(&items, Fate::DeadLettered, store, now, effects);
@@ -321,7 +339,7 @@ impl Exporter {
         let mut old = Vec::new();
         for ring in &self.pool.rings {
             for seq in ring.waiting() {
-                let Some((event, came, _)) = ring.read(store, seq) else { break };
+                let Ok(Some((event, came))) = ring.read(store, seq) else { break };
                 if now.millis().saturating_sub(came) < limit {
                     break;
                 }
@@ -339,7 +357,8 @@ impl Exporter {
         let mut beats = Vec::new();
         for ring in &mut self.pool.rings {
             let since = now.millis().saturating_sub(ring.head.heartbeat);
-            if since < period || !ring.beat(store, now) {
+            // A writer that has never written has nothing to say.
+            if since < period || ring.head.next <= 1 || !ring.beat(store, now) {
                 continue;
             }
             let head = &ring.head;

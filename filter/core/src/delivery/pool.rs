@@ -6,8 +6,15 @@ use super::{
 };
 use crate::{random::Random, store::SharedStore, time::Timestamp};
 
-/// Rings in a process. Each worker needs one, and takes more while the collector is down.
-pub(super) const RINGS: u8 = 16;
+/// Most rings in a process. Each worker needs one, and takes more while the collector is down: Envoy runs a worker for each processor.
+pub(super) const RINGS: u8 = 128;
+/// Fewest.
+const MIN_RINGS: usize = 16;
+/// A small queue has fewer rings, so that each holds some events.
+const BYTES_PER_RING: usize = 16_384;
+/// One of so many rings is kept for workers that have none yet, and so many more are there for one that lost its own to others, such as
+/// by a stall: then the queue is a quarter larger than it was told to be.
+const RESERVED: usize = 4;
 /// A slot for each so many bytes of a ring: events of half the usual size fill slots and bytes alike.
 const BYTES_PER_SLOT: usize = 512;
 /// After a look at all rings that found no room, the next look comes so much later.
@@ -16,6 +23,8 @@ const LOOK_AGAIN_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(super) struct Pool {
     owner: u64,
+    /// How many rings this configuration uses.
+    count: u8,
     ring_bytes: usize,
     slots: u64,
     pub(super) rings: Vec<Ring>,
@@ -34,9 +43,11 @@ pub(super) struct Depth {
 impl Pool {
     pub(super) fn new(queue_bytes: usize, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let ring_bytes = queue_bytes / usize::from(RINGS);
+        let count = (queue_bytes / BYTES_PER_RING).clamp(MIN_RINGS, usize::from(RINGS));
+        let count = u8::try_from(count).unwrap_or(RINGS);
+        let ring_bytes = queue_bytes / usize::from(count);
         let slots = (ring_bytes / BYTES_PER_SLOT).clamp(16, 65_536) as u64;
-        Self { owner: random.next().max(1), ring_bytes, slots, rings: Vec::new(), no_room_until: 0, random }
+        Self { owner: random.next().max(1), count, ring_bytes, slots, rings: Vec::new(), no_room_until: 0, random }
     }
 
     /// Puts an event into a ring of ours, or into one that is claimed for it. `encode` is told writer and seq.
@@ -47,7 +58,7 @@ impl Pool {
         encode: &mut dyn FnMut(u64, u64) -> Vec<u8>,
     ) -> Result<(usize, Vec<u8>), PushError> {
         // Each lost ring costs a turn, and so does one claimed.
-        for _ in 0..u16::from(RINGS).saturating_mul(2) {
+        for _ in 0..u16::from(self.count).saturating_mul(2) {
             let Some(at) = self.with_room(store, now) else { return Err(PushError::Full) };
             let Some(ring) = self.rings.get_mut(at) else { return Err(PushError::Full) };
             let event = encode(ring.head.writer, ring.head.next);
@@ -77,15 +88,27 @@ impl Pool {
         if now.millis() < self.no_room_until {
             return Err(PushError::Full);
         }
-        let offset = u8::try_from(self.owner % u64::from(RINGS)).unwrap_or(0);
-        for step in 0..RINGS {
-            let number = offset.wrapping_add(step) % RINGS;
+        let count = u64::from(self.count.max(1));
+        let numbers = (0..count).map(|step| (self.owner % count).wrapping_add(step) % count);
+        let spare = if self.rings.is_empty() { count / RESERVED as u64 } else { 0 };
+        let numbers = numbers.chain(count..count.saturating_add(spare));
+        let mut free = Vec::new();
+        for number in numbers.filter_map(|number| u8::try_from(number).ok()) {
             if self.rings.iter().any(|ring| ring.number == number) {
                 continue;
             }
             let Ok(read) = ring::read_head(store, number) else { continue };
-            let fits = read.is_none_or(|(head, _)| head.is_free(now) && head.queued() == 0);
-            if fits && self.take(store, number, read, now) {
+            if read.is_none_or(|(head, _)| head.is_free(now) && head.queued() == 0) {
+                free.push((number, read));
+                // The first ring is for the asking; a further one only while enough are left for those who have none.
+                if self.rings.is_empty() || free.len() > usize::from(self.count) / RESERVED {
+                    break;
+                }
+            }
+        }
+        let may_take = self.rings.is_empty() || free.len() > usize::from(self.count) / RESERVED;
+        for (number, read) in free.into_iter().filter(|_| may_take) {
+            if self.take(store, number, read, now) {
                 return Ok(());
             }
         }
@@ -119,7 +142,7 @@ impl Pool {
             self.rings.remove(at).give_back(store);
         }
         let mut depth = Depth::default();
-        for number in 0..RINGS {
+        for number in 0..RINGS.saturating_add(RINGS / 4) {
             let Ok(Some((head, version))) = ring::read_head(store, number) else { continue };
             depth.bytes = depth.bytes.saturating_add(head.bytes);
             if head.oldest > 0 && (depth.oldest == 0 || head.oldest < depth.oldest) {
@@ -132,6 +155,10 @@ impl Pool {
         }
         if depth.bytes == 0 {
             self.no_room_until = 0;
+        }
+        if self.rings.is_empty() {
+            // Before others need them all. Where there is none, the next tick or the first event tries again.
+            let _none_free = self.claim_another(store, now);
         }
         depth
     }

@@ -108,9 +108,14 @@ impl Ring {
         let mut ring = Self { number, head, entries: VecDeque::new(), waiting: 0 };
         for seq in head.tail..head.next {
             let entry = match ring.read(store, seq) {
-                Some((event, came, _)) => Entry { progress: Progress::Waiting, bytes: event.len() as u64, came },
+                Ok(Some((event, came))) => Entry { progress: Progress::Waiting, bytes: event.len() as u64, came },
                 // Done, but not at the tail. A slot is written before its head.
-                None => Entry { progress: Progress::Done, bytes: 0, came: 0 },
+                Ok(None) => Entry { progress: Progress::Done, bytes: 0, came: 0 },
+                // What is in it cannot be known now: for another time, or another owner.
+                Err(_) => {
+                    ring.give_back(store);
+                    return None;
+                }
             };
             ring.waiting = ring.waiting.saturating_add(usize::from(entry.progress == Progress::Waiting));
             ring.entries.push_back(entry);
@@ -135,13 +140,14 @@ impl Ring {
         if !self.has_room(event.len(), max_bytes) {
             return Err(PushError::Full);
         }
-        let fence = self.fence(store).map_err(|_| PushError::Lost)?;
         let key = self.slot(self.head.next);
+        // Before the fence: what a new owner writes into the slot afterwards has another version, and is not written over.
+        let slot = store.read(&key).map_err(|_| PushError::Lost)?;
+        let fence = self.fence(store).map_err(|_| PushError::Lost)?;
         let value = [&now.millis().to_le_bytes(), event].concat();
-        let written = match store.read(&key) {
-            Ok(Some((_, version))) => store.swap(&key, &value, version),
-            Ok(None) => store.create(&key, &value),
-            Err(error) => Err(error),
+        let written = match slot {
+            Some((_, version)) => store.swap(&key, &value, version),
+            None => store.create(&key, &value),
         };
         written.map_err(|_| PushError::Lost)?;
         let mut head = self.head;
@@ -203,11 +209,11 @@ impl Ring {
         slot_key(self.number, seq % self.head.slots.max(1))
     }
 
-    /// An event, when it came, and the version of its slot.
-    pub(super) fn read(&self, store: &dyn SharedStore, seq: u64) -> Option<(Vec<u8>, u64, Version)> {
-        let (bytes, version) = store.read(&self.slot(seq)).ok()??;
-        let (came, event) = bytes.split_first_chunk::<8>()?;
-        Some((event.to_vec(), u64::from_le_bytes(*came), version))
+    /// An event and when it came; `None` if it is done. What the store cannot read at the moment is not done.
+    pub(super) fn read(&self, store: &dyn SharedStore, seq: u64) -> Result<Option<(Vec<u8>, u64)>, StoreError> {
+        let Some((bytes, _)) = store.read(&self.slot(seq))? else { return Ok(None) };
+        let event = bytes.split_first_chunk::<8>();
+        Ok(event.map(|(came, event)| (event.to_vec(), u64::from_le_bytes(*came))))
     }
 
     fn entry(&mut self, seq: u64) -> Option<&mut Entry> {

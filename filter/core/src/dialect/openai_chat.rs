@@ -95,7 +95,10 @@ static OUTPUT_TEXT_TOKENS: Shape = Shape::value(Field::OutputTextTokens);
 static REASONING: Shape = Shape::value(Field::Reasoning);
 static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
 static OUTPUT_IMAGE: Shape = Shape::value(Field::OutputImage);
+static WEB_SEARCHES: Shape = Shape::value(Field::WebSearches);
 static REPORTED_COST: Shape = Shape::value(Field::ReportedCost);
+// OpenRouter says a number of credits, which are USD; Perplexity an object with the parts and their sum.
+static COST: Shape = Shape::object(&[("total_cost", &REPORTED_COST)]).and(Field::ReportedCost);
 pub(super) static INPUT_DETAILS: Shape = Shape::object(&[
     ("cached_tokens", &CACHE_READ),
     ("cache_write_tokens", &CACHE_WRITE),
@@ -126,8 +129,9 @@ pub(super) static USAGE: Shape = Shape::object(&[
     ("cache_read_input_tokens", &CACHE_READ),
     // Databricks, Perplexity.
     ("reasoning_tokens", &REASONING),
-    // OpenRouter: credits, which are USD.
-    ("cost", &REPORTED_COST),
+    ("cost", &COST),
+    // Perplexity.
+    ("num_search_queries", &WEB_SEARCHES),
 ])
 .and(Field::Usage);
 
@@ -148,10 +152,19 @@ static WRITTEN: Shape = Shape::object(&[
     ("tool_calls", &TOOL_CALLS),
     ("function_call", &FUNCTION),
 ]);
-static CHOICE: Shape = Shape::object(&[("delta", &WRITTEN), ("message", &WRITTEN), ("finish_reason", &FINISH_REASON)]);
+static CHOICE: Shape = Shape::object(&[
+    ("delta", &WRITTEN),
+    ("message", &WRITTEN),
+    ("finish_reason", &FINISH_REASON),
+    // Moonshot: on the finish chunk of older streams. Newer ones say the same at the root as well, and the last value wins.
+    ("usage", &USAGE),
+]);
 pub(super) static CHOICES: Shape = Shape::array(&CHOICE).and(Field::ChoicesArray);
 static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
 pub(super) static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE), ("code", &ERROR_TYPE)]).and(Field::Error);
+// MiniMax answers 200 and says here what went wrong; zero is success.
+static BASE_RESP_STATUS: Shape = Shape::value(Field::Error);
+static BASE_RESP: Shape = Shape::object(&[("status_code", &BASE_RESP_STATUS)]);
 // Groq puts the usage of a stream here.
 static X_GROQ: Shape = Shape::object(&[("usage", &USAGE)]);
 static REPLY: Shape = Shape::object(&[
@@ -162,4 +175,5 @@ static REPLY: Shape = Shape::object(&[
     ("usage", &USAGE),
     ("error", &ERROR),
     ("x_groq", &X_GROQ),
+    ("base_resp", &BASE_RESP),
 ]);

@@ -168,6 +168,9 @@ impl Open {
         self.hold = Hold::No;
         self.scan = None;
         reply.headers.push(("x-meterr-id".to_owned(), self.id_text()));
+        // Where the SDKs look for the id of a request: openai-python and anthropic-python, `request_id`.
+        let name = if self.shape == ErrorShape::Anthropic { "request-id" } else { "x-request-id" };
+        reply.headers.push((name.to_owned(), self.id_text()));
         Verdict::Reply(reply)
     }
 

@@ -65,7 +65,10 @@ pub fn error_body(shape: ErrorShape, status: u32, kind: &str, code: &str, messag
             };
             error.text("type", kind);
             error.text("message", message);
-            error.text("code", code);
+            // Where the SDK looks for it: anthropic-python 2.12, `error_code`.
+            let mut details = Object::with_capacity(64);
+            details.text("error_code", code);
+            error.json("details", &details.finish());
             let mut body = Object::with_capacity(320);
             body.text("type", "error");
             body.json("error", &error.finish());
@@ -117,7 +120,7 @@ pub fn unauthorized(shape: ErrorShape, message: &str, id: &str) -> LocalReply {
     LocalReply {
         status: 401,
         headers: error_headers(shape, 401),
-        body: error_body(shape, 401, "authentication_error", "identity_missing", message, id),
+        body: error_body(shape, 401, "invalid_request_error", "identity_missing", message, id),
         details: "meterr_identity_missing",
     }
 }

@@ -531,7 +531,8 @@ impl Snapshot {
                     Value::Bool(value) => value,
                     Value::Text { bytes, .. } => bytes > 0,
                     Value::ObjectEnd(members) | Value::ArrayEnd(members) => members > 0,
-                    Value::Null | Value::Number(_) | Value::ObjectStart | Value::ArrayStart => false,
+                    Value::Number(_) => number::counter(found.value) != Some(Ok(0)),
+                    Value::Null | Value::ObjectStart | Value::ArrayStart => false,
                 }
             }
             Field::ReportedCost => {

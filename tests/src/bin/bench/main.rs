@@ -4,8 +4,6 @@
 //! between rounds, since one process keeps one memory layout. A result is quoted as a ratio. A wrong reply, a missing event or a fault
 //! in the filter ends the run: what does not work is not fast.
 
-#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
-
 mod http;
 mod load;
 mod process;
@@ -40,7 +38,7 @@ use crate::{
 #[derive(Parser)]
 struct Arguments {
     /// Rounds; Envoy is restarted in each.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Seconds of a slice.
     #[arg(long, default_value_t = 0.5)]
