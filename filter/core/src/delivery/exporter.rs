@@ -92,13 +92,10 @@ impl Exporter {
         let rings = self.pool.rings.iter_mut().filter(|ring| ring.oldest().is_some());
         let Some(ring) = rings.min_by_key(|ring| ring.head.oldest) else { return false };
         let Some(seq) = ring.oldest() else { return false };
-        match ring.finish(store, &[(seq, Fate::Dropped)], now) {
-            Some(fates) => {
-                count(&fates, effects);
-                true
-            }
-            None => false,
-        }
+        let number = ring.number;
+        self.finish(&[Item { ring: number, seq }], Fate::Dropped, store, now, effects);
+        // A ring that is lost is not ours to make room in; the next push looks for another.
+        true
     }
 
     /// Sends what waits and is due, and looks after the rings.
@@ -237,9 +234,11 @@ impl Exporter {
                 effects.push(Effect::Callout(batch::callout(&self.sink, self.next_token, &events)));
                 self.in_flight.insert(self.next_token, Batch::Events(sent));
             }
-            if !gone.is_empty() {
-                // A slot is written before its head: only somebody else can have emptied it, and then the ring is lost.
-                self.finish(&gone, Fate::Dropped, store, now, effects);
+            // A slot is written before its head: who emptied it has counted it, and the tail may pass.
+            for item in gone {
+                if let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) {
+                    ring.set(item.seq, Progress::Done);
+                }
             }
             if !unreadable.is_empty() {
                 self.put_back(&unreadable);

@@ -12,9 +12,10 @@ pub(super) const RINGS: u8 = 128;
 const MIN_RINGS: usize = 16;
 /// A small queue has fewer rings, so that each holds some events.
 const BYTES_PER_RING: usize = 16_384;
-/// One of so many rings is kept for workers that have none yet, and so many more are there for one that lost its own to others, such as
-/// by a stall: then the queue is a quarter larger than it was told to be.
-const RESERVED: usize = 4;
+/// For so many rings there is one more, for workers that have none when others hold them all: then the queue is up to a quarter larger
+/// than it was told to be, or by eight small rings.
+const SPARE: u64 = 4;
+const MIN_SPARE: u64 = 8;
 /// A slot for each so many bytes of a ring: events of half the usual size fill slots and bytes alike.
 const BYTES_PER_SLOT: usize = 512;
 /// After a look at all rings that found no room, the next look comes so much later.
@@ -85,30 +86,21 @@ impl Pool {
     }
 
     fn claim_another(&mut self, store: &dyn SharedStore, now: Timestamp) -> Result<(), PushError> {
-        if now.millis() < self.no_room_until {
+        if !self.rings.is_empty() && now.millis() < self.no_room_until {
             return Err(PushError::Full);
         }
         let count = u64::from(self.count.max(1));
-        let numbers = (0..count).map(|step| (self.owner % count).wrapping_add(step) % count);
-        let spare = if self.rings.is_empty() { count / RESERVED as u64 } else { 0 };
+        let first = self.owner % count;
+        let numbers = (0..count).map(move |step| first.wrapping_add(step) % count);
+        let spare = if self.rings.is_empty() { (count / SPARE).max(MIN_SPARE) } else { 0 };
         let numbers = numbers.chain(count..count.saturating_add(spare));
-        let mut free = Vec::new();
         for number in numbers.filter_map(|number| u8::try_from(number).ok()) {
             if self.rings.iter().any(|ring| ring.number == number) {
                 continue;
             }
             let Ok(read) = ring::read_head(store, number) else { continue };
-            if read.is_none_or(|(head, _)| head.is_free(now) && head.queued() == 0) {
-                free.push((number, read));
-                // The first ring is for the asking; a further one only while enough are left for those who have none.
-                if self.rings.is_empty() || free.len() > usize::from(self.count) / RESERVED {
-                    break;
-                }
-            }
-        }
-        let may_take = self.rings.is_empty() || free.len() > usize::from(self.count) / RESERVED;
-        for (number, read) in free.into_iter().filter(|_| may_take) {
-            if self.take(store, number, read, now) {
+            let fits = read.is_none_or(|(head, _)| head.is_free(now) && head.queued() == 0);
+            if fits && self.take(store, number, read, now) {
                 return Ok(());
             }
         }

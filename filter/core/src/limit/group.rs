@@ -241,6 +241,19 @@ impl Limits {
                 continue;
             }
             unbounded |= wants.iter().any(|want| want.is_unbounded);
+            // What can never fit is refused whatever the counters say, and even if they say nothing.
+            if let Some(want) = wants.iter().find(|want| want.verdict.is_some()) {
+                reservation.release(store, now);
+                let states = wants.iter().map(|want| want.unknown(now)).collect();
+                let told = self.refusal(subject, demand, store, now);
+                return match (told, want.verdict) {
+                    (Admission::Refused(refusal), _) if refusal.kind != RefusalKind::Store => {
+                        Admission::Refused(refusal)
+                    }
+                    (_, Some(kind)) => Admission::Refused(Refusal { kind, states, limit: want.unknown(now) }),
+                    (told, None) => told,
+                };
+            }
             match group.take(nth, &wants, subject, store, now) {
                 Taken::Held(hold, states) => reservation.add(hold, states),
                 Taken::Failed if wants.iter().all(|want| want.limit.spec.on_store_error == Fallback::Allow) => {
