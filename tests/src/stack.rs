@@ -222,7 +222,17 @@ impl Stack {
     #[must_use]
     pub fn events(&self, count: usize) -> Vec<Value> {
         let has = || self.with_collector(|collector| collector.with_store(|store| store.count().expect("a count")));
-        wait(|| has() >= count, || format!("{} of {count} events came\n{}", has(), self.envoy().log()));
+        wait(
+            || has() >= count,
+            || {
+                format!(
+                    "{} of {count} events came\n{}\n{}",
+                    has(),
+                    self.prometheus().about("meterr_event"),
+                    self.envoy().log()
+                )
+            },
+        );
         let events = self.with_collector(|collector| collector.with_store(|store| store.events("").expect("events")));
         let Value::Array(events) = events else { panic!("events are an array") };
         assert_eq!(events.len(), count, "more events than exchanges: {events:#?}");

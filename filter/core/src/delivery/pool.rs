@@ -58,14 +58,17 @@ impl Pool {
         now: Timestamp,
         encode: &mut dyn FnMut(u64, u64) -> Vec<u8>,
     ) -> Result<(usize, Vec<u8>), PushError> {
-        // Each lost ring costs a turn, and so does one claimed.
+        // What the event needs is known when it is encoded, for which a ring must be chosen.
+        let mut needed = 2 * BYTES_PER_SLOT;
+        // Each lost ring costs a turn, and so does one that is too small.
         for _ in 0..u16::from(self.count).saturating_mul(2) {
-            let Some(at) = self.with_room(store, now) else { return Err(PushError::Full) };
+            let Some(at) = self.with_room(needed, store, now) else { return Err(PushError::Full) };
             let Some(ring) = self.rings.get_mut(at) else { return Err(PushError::Full) };
             let event = encode(ring.head.writer, ring.head.next);
             match ring.push(store, &event, self.ring_bytes, now) {
                 Ok(()) => return Ok((at, event)),
-                Err(PushError::Full) => self.claim_another(store, now)?,
+                // Its number in another ring may be longer by some digits.
+                Err(PushError::Full) => needed = event.len().saturating_add(32),
                 Err(PushError::Lost) => {
                     self.rings.remove(at);
                 }
@@ -74,10 +77,9 @@ impl Pool {
         Err(PushError::Lost)
     }
 
-    /// The first ring of ours with room for a usual event.
-    fn with_room(&mut self, store: &dyn SharedStore, now: Timestamp) -> Option<usize> {
-        let usual = 2 * BYTES_PER_SLOT;
-        let has_room = |ring: &Ring| ring.has_room(usual, self.ring_bytes);
+    /// The first ring of ours with room for so many bytes, or a new one.
+    fn with_room(&mut self, needed: usize, store: &dyn SharedStore, now: Timestamp) -> Option<usize> {
+        let has_room = |ring: &Ring| ring.has_room(needed, self.ring_bytes);
         if let Some(at) = self.rings.iter().position(has_room) {
             return Some(at);
         }
