@@ -50,7 +50,11 @@ fn metrics() -> Vec<Metric> {
         Metric::UsageStatus(Rc::clone(&text), "x"),
         Metric::TimeToFirstTokenMs(Rc::clone(&text), Rc::clone(&text)),
         Metric::DurationMs(Rc::clone(&text), Rc::clone(&text)),
-        Metric::LimitDecisions(text, "x"),
+        Metric::LimitDecisions(Rc::clone(&text), "x"),
+        Metric::LimitCounters(Rc::clone(&text), "x"),
+        Metric::QueueWaiting(Rc::clone(&text)),
+        Metric::QueueWaitMs(Rc::clone(&text)),
+        Metric::Queue(text, "x"),
         Metric::Events("x"),
         Metric::EventQueueBytes,
         Metric::EventOldestMs,
@@ -67,6 +71,10 @@ fn metrics() -> Vec<Metric> {
             | Metric::TimeToFirstTokenMs(..)
             | Metric::DurationMs(..)
             | Metric::LimitDecisions(..)
+            | Metric::LimitCounters(..)
+            | Metric::QueueWaiting(..)
+            | Metric::QueueWaitMs(..)
+            | Metric::Queue(..)
             | Metric::Events(..)
             | Metric::EventQueueBytes
             | Metric::EventOldestMs

@@ -153,15 +153,42 @@ impl Filter {
         let mut ids: Vec<u32> = self.streams.iter().filter(|(_, stream)| silent(stream)).map(|(id, _)| *id).collect();
         ids.sort_unstable();
         for id in &ids {
-            if abi::set_effective_context(*id).is_ok() {
-                let action = self.stream(*id, |exchange, service, host| exchange.on_body_overdue(service, host));
-                if action == 0 && abi::resume(abi::Direction::Request).is_err() {
-                    abi::log(1, "meterr: a held stream could not be resumed: it is gone");
-                }
+            self.resume(*id, |exchange, service, host| exchange.on_body_overdue(service, host));
+        }
+        let acted = self.take_turns(root, now) || !ids.is_empty();
+        if acted && abi::set_effective_context(root).is_err() {
+            abi::log(1, "meterr: the root context is gone");
+        }
+    }
+
+    /// Lets requests that wait for quota look whether there is some, first come first served.
+    fn take_turns(&mut self, root: u32, now: Timestamp) -> bool {
+        if !self.roots.get(&root).is_some_and(|root| root.service.has_waiting()) {
+            return false;
+        }
+        let of_root = self.streams.iter().filter(|(_, stream)| stream.root == root);
+        let mut waiting: Vec<(u64, u32)> =
+            of_root.filter_map(|(id, stream)| Some((stream.exchange.ticket()?, *id))).collect();
+        waiting.sort_unstable();
+        let mut acted = false;
+        for (_, id) in waiting {
+            let (Some(stream), Some(root)) = (self.streams.get(&id), self.roots.get_mut(&root)) else { continue };
+            if stream.exchange.is_on_turn(&mut root.service, now) {
+                acted = true;
+                self.resume(id, |exchange, service, host| exchange.on_turn(service, host));
             }
         }
-        if !ids.is_empty() && abi::set_effective_context(root).is_err() {
-            abi::log(1, "meterr: the root context is gone");
+        acted
+    }
+
+    /// Runs a callback of a stream that is held, outside of its own callbacks, and lets it go if the core says so.
+    fn resume(&mut self, id: u32, run: impl FnOnce(&mut Exchange, &mut Service, &mut Host<'_>) -> Verdict) {
+        if abi::set_effective_context(id).is_err() {
+            return;
+        }
+        let action = self.stream(id, run);
+        if action == 0 && abi::resume(abi::Direction::Request).is_err() {
+            abi::log(1, "meterr: a held stream could not be resumed: it is gone");
         }
     }
 

@@ -32,7 +32,14 @@ pub(super) fn config(walk: &Walk<'_>, root: &Section<'_>) -> Config {
         },
         prefix_authorities: providers.texts("prefix_authorities").unwrap_or_default(),
         extra: rows(&providers.items("extra")),
-        limits: limits::limits(&root.items("limits"), has_key.then_some(&identity.credential_key_env)),
+        limits: limits::limits(
+            &root.items("limits"),
+            &limits::Around {
+                has_credential_key: has_key,
+                header_hold,
+                labels: identity.labels.iter().map(|(name, _)| name.clone()).collect(),
+            },
+        ),
         prices: prices(&root.section("prices")),
         sink: sink(walk, &root.section("sink")),
         tags: tags(&root.section("tags"), header_hold),

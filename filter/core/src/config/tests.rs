@@ -63,19 +63,79 @@ fn err_secrets_are_not_repeated() {
 
 #[test]
 fn err_features_that_are_not_built_are_refused() {
-    let limit = |more: Value| {
-        let mut limit =
-            json!({ "id": "a", "amount": 1, "unit": "tokens", "window": { "kind": "fixed", "per": "minute" } });
-        limit.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        json!({ "sink": { "cluster": "c" }, "limits": [limit] })
-    };
-    assert!(parse(&limit(json!({}))).is_ok());
-    for more in
-        [json!({ "unit": "usd" }), json!({ "queue": {} }), json!({ "on_exceed": "queue" }), json!({ "per": ["user"] })]
-    {
-        assert!(parse(&limit(more.clone())).is_err(), "{more}");
-    }
     assert!(parse(&json!({ "sink": { "cluster": "c", "format": "ndjson" } })).is_err());
+}
+
+/// A configuration with one limit that says these things besides its id.
+fn limit(more: &Value) -> Value {
+    let mut limit = json!({ "id": "a" });
+    limit.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    json!({
+        "sink": { "cluster": "c" },
+        "header_hold": true,
+        "identity": { "labels": { "team": [{ "from": "header", "name": "x-team" }] } },
+        "limits": [limit],
+    })
+}
+
+#[test]
+fn ok_limits_of_every_kind() {
+    for more in [
+        json!({ "amount": 1 }),
+        json!({ "amount": 2e5, "unit": "input_tokens", "window": { "kind": "sliding", "secs": 60 } }),
+        json!({ "unit": "output_tokens", "window": { "kind": "bucket", "per_sec": 5, "burst": 9 } }),
+        json!({ "amount": 9, "window": { "kind": "bucket", "per_sec": 5 } }),
+        json!({ "amount": "25.00", "unit": "usd", "on_unpriced": "reject", "window": { "per": "month" } }),
+        json!({ "unit": "usd", "window": { "kind": "bucket", "per_sec": "0.01", "burst": "5" } }),
+        json!({ "amount": 10, "unit": "concurrent_requests", "on_exceed": "queue", "queue": { "max_waiting": 7 } }),
+        json!({ "amount": 10, "on_exceed": "report_only", "notify_at": [0.5, 0.8, 1, 1.25] }),
+        json!({ "amount": 1, "per": ["user", "label:team", "tenant"], "overrides": [{ "labels": { "team": "a*" }, "amount": 2 }] }),
+        json!({ "amount": 1, "match": { "user": ["*"], "key": ["0*"], "labels": { "team": ["a", "b"] } } }),
+    ] {
+        let read = Config::parse(limit(&more).to_string().as_bytes(), &|_| None);
+        assert!(read.is_ok(), "{more}: {}", read.expect_err("it is wrong"));
+    }
+    let read = Config::parse(limit(&json!({ "amount": "0.5", "unit": "usd" })).to_string().as_bytes(), &|_| None);
+    let limits = read.expect("it is right").limits;
+    assert_eq!((limits[0].amount, &limits[0].notify_at[..]), (500_000_000_000, &[800_000, 1_000_000][..]));
+}
+
+#[test]
+fn err_limits_say_where_and_what_is_allowed() {
+    for (more, told) in [
+        (json!({}), "limits[0].amount: found nothing"),
+        (json!({ "amount": 0 }), "limits[0].amount: found 0"),
+        (json!({ "amount": 1.5 }), "limits[0].amount: found 1.5"),
+        (json!({ "amount": 25, "unit": "usd" }), "with unit usd: a decimal in a string, such as \"25.00\""),
+        (json!({ "amount": "25" }), "an integer from 1 to"),
+        (json!({ "amount": "-1", "unit": "usd" }), "limits[0].amount"),
+        (json!({ "amount": "0.0000000000001", "unit": "usd" }), "limits[0].amount"),
+        (json!({ "amount": 1, "window": { "kind": "sliding" } }), "limits[0].window.secs: found nothing"),
+        (json!({ "amount": 1, "window": { "kind": "bucket" } }), "limits[0].window.per_sec: found nothing"),
+        (
+            json!({ "amount": 1, "window": { "secs": 5 } }),
+            "limits[0].window.secs: found secs in a window of kind fixed",
+        ),
+        (json!({ "amount": 1, "window": { "kind": "bucket", "per_sec": 1, "burst": 2 } }), "limits[0].amount"),
+        (json!({ "amount": 1, "unit": "concurrent_requests", "window": {} }), "limits[0].window"),
+        (json!({ "amount": 1, "queue": {} }), "limits[0].queue: found bounds of a queue with on_exceed reject"),
+        (json!({ "amount": 1, "per": ["label:region"] }), "allowed: label:team"),
+        (json!({ "amount": 1, "per": ["region"] }), "limits[0].per[0]"),
+        (json!({ "amount": 1, "overrides": [{ "user": "a", "amount": 2 }] }), "limits[0].overrides[0].user"),
+        (
+            json!({ "amount": 1, "overrides": [{ "labels": { "team": "a" }, "amount": 2 }] }),
+            "limits[0].overrides[0].labels",
+        ),
+        (json!({ "amount": 1, "notify_at": [0] }), "limits[0].notify_at[0]"),
+        (json!({ "amount": 1, "notify_at": [0.8, 0.8] }), "limits[0].notify_at[1]"),
+        (json!({ "amount": 1, "match": { "labels": { "team": "a" } } }), "limits[0].match.labels.team"),
+    ] {
+        let problems = parse(&limit(&more)).expect_err("it is wrong");
+        assert!(problems.contains(told), "{more}: {problems}");
+    }
+    let mut unheld = limit(&json!({ "amount": 1, "on_exceed": "queue" }));
+    unheld["header_hold"] = json!(false);
+    assert!(parse(&unheld).expect_err("nothing can wait").contains("limits[0].on_exceed"));
 }
 
 #[test]

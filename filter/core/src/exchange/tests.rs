@@ -1,3 +1,5 @@
+mod queue;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
