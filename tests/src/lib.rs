@@ -1,5 +1,6 @@
 //! What tests, the demo and the benchmark share: a strict provider, a small collector, and an Envoy between them, all on loopback.
 
+pub mod calls;
 pub mod collector;
 pub mod envoy;
 pub mod prometheus;

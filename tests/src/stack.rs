@@ -239,6 +239,24 @@ impl Stack {
         events
     }
 
+    /// Waits until the collector has so many events of limits whose parts were passed, and gives back their data.
+    #[must_use]
+    pub fn alerts(&self, count: usize) -> Vec<Value> {
+        let alerts = || -> Vec<Value> {
+            let all = self.with_collector(|collector| {
+                collector.with_store(|store| store.events("type=ai.meterr.limit.v1").expect("events"))
+            });
+            all.as_array().into_iter().flatten().map(|event| event["data"].clone()).collect()
+        };
+        wait(|| alerts().len() >= count, || format!("{} of {count} alerts came", alerts().len()));
+        alerts()
+    }
+
+    /// Waits until something holds, for as long as anything may take here.
+    pub fn wait_for(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        wait(|| holds(self), || format!("{what}\n{}", self.envoy_log()));
+    }
+
     /// Waits until the access log has so many lines that hold an event.
     #[must_use]
     pub fn access_log(&self, count: usize) -> Vec<Value> {

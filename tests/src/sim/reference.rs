@@ -194,7 +194,13 @@ impl Reference {
     /// Of these limits.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules, cells: BTreeMap::new(), admitted: BTreeMap::new(), counted_in: BTreeMap::new(), windows: BTreeMap::new() }
+        Self {
+            rules,
+            cells: BTreeMap::new(),
+            admitted: BTreeMap::new(),
+            counted_in: BTreeMap::new(),
+            windows: BTreeMap::new(),
+        }
     }
 
     /// The limits.

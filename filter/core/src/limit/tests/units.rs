@@ -253,3 +253,32 @@ fn ok_giving_back_is_tried_again_when_the_store_fails() {
     assert!(unsettled.retry(&store, at(1)).is_none());
     assert_eq!(refused(ask()).states[0].remaining, 4, "a refused request leaves no trace");
 }
+
+#[test]
+fn ok_a_million_callers_do_not_grow_the_store() {
+    const CALLERS: u64 = 1_000_000;
+    let limits = one(LimitSpec { max_descriptors: 8, ..spec("rpm", Unit::Requests, 5, Reserve::None) });
+    let store = MemoryStore::default();
+    let (mut created, mut shared, mut turned_away) = (0, 0, 0);
+    for caller in 0..CALLERS {
+        // A flood of ids over a hundred seconds, which lie in two minutes of the calendar.
+        let now = at(caller / 10_000);
+        match limits.admit(&subject(&format!("caller-{caller}")), &demand(0, 0), &Flat, &store, now) {
+            Admission::Admitted { mut reservation, .. } => {
+                for (_, slot) in reservation.take_slot_uses() {
+                    match slot {
+                        SlotUse::Created => created += 1,
+                        SlotUse::Shared => shared += 1,
+                    }
+                }
+            }
+            Admission::Refused(_) => turned_away += 1,
+        }
+    }
+    let (keys, bytes) = store.size();
+    assert_eq!(created, 8);
+    assert!(keys <= 9 && bytes < 9 * 256, "{keys} keys of {bytes} bytes");
+    // Two minutes of callers share one counter of five a minute, and all slots are free again when the minute is over.
+    assert!((5..=10).contains(&shared), "{shared} shared");
+    assert_eq!(CALLERS, turned_away + 2 * 8 + shared);
+}
