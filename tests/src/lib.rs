@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod collector;
 pub mod envoy;
+pub mod example;
 pub mod prometheus;
 pub mod provider;
 pub mod recorded;

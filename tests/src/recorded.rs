@@ -3,7 +3,12 @@
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use meterr_core::{
-    effect::Effect, exchange::Exchange, head::Headers, host::Host, service::Service, store::MemoryStore,
+    effect::Effect,
+    exchange::Exchange,
+    head::Headers,
+    host::{Host, NoProperties},
+    service::Service,
+    store::MemoryStore,
     time::Timestamp,
 };
 use serde_json::Value;
@@ -81,7 +86,7 @@ impl Recorded {
         let mut at = Timestamp::from_secs(1_767_225_600);
         let mut step = |effects: &mut Vec<Effect>, run: &mut dyn FnMut(&mut Service, &mut Exchange, &mut Host<'_>)| {
             at = at.plus_millis(1);
-            run(&mut service, &mut exchange, &mut Host { store: &store, now: at, effects });
+            run(&mut service, &mut exchange, &mut Host { store: &store, properties: &NoProperties, now: at, effects });
         };
         let (request, response) = (view(&self.request), view(&self.response));
         step(&mut effects, &mut |service, exchange, host| {

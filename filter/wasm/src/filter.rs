@@ -14,6 +14,7 @@ use crate::{
     abi::{self, Buffer, Map},
     drive::{self, Driver},
     metrics::Metrics,
+    properties::StreamProperties,
     store::SharedData,
 };
 
@@ -212,7 +213,7 @@ impl Filter {
         let Some(root) = self.roots.get_mut(&id) else { return };
         let mut effects = core::mem::take(&mut self.effects);
         let now = Timestamp(abi::now());
-        let mut host = Host { store: &SharedData, now, effects: &mut effects };
+        let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
         run(&mut root.service, &mut host);
         self.drain(id, effects);
     }
@@ -223,7 +224,7 @@ impl Filter {
         let Some(root) = self.roots.get_mut(&root_id) else { return 0 };
         let mut effects = core::mem::take(&mut self.effects);
         let now = Timestamp(abi::now());
-        let mut host = Host { store: &SharedData, now, effects: &mut effects };
+        let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
         let verdict = run(&mut stream.exchange, &mut root.service, &mut host);
         stream.held_since = if stream.exchange.is_held() { stream.held_since.or(Some(now)) } else { None };
         self.drain(root_id, effects);
@@ -244,7 +245,7 @@ impl Filter {
             // What the host refuses at once is retried on a later tick: the answer holds no new callout.
             let now = Timestamp(abi::now());
             for token in refused {
-                let mut host = Host { store: &SharedData, now, effects: &mut effects };
+                let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
                 root.service.on_callout_refused(token, &mut host);
             }
             for effect in effects.drain(..) {

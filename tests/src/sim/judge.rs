@@ -3,7 +3,7 @@
 use meterr_core::{
     effect::{LocalReply, Verdict},
     exchange::Exchange,
-    host::Host,
+    host::{Host, NoProperties},
     time::Timestamp,
 };
 use serde_json::Value;
@@ -44,7 +44,8 @@ impl World {
         let mut effects = Vec::new();
         let mut refusal = None;
         for step in steps.iter().chain([&Step::Done("downstream_remote_disconnect")]) {
-            let mut host = Host { store, now: Timestamp::from_millis(at), effects: &mut effects };
+            let mut host =
+                Host { store, properties: &NoProperties, now: Timestamp::from_millis(at), effects: &mut effects };
             if let Verdict::Reply(reply) = run_request(&mut exchange, request, step, &mut service, &mut host) {
                 refusal = Some(reply);
             }

@@ -65,7 +65,9 @@ fn identity(section: &Section<'_>) -> Identity {
 fn sources(sections: Vec<Section<'_>>) -> Sources {
     let source = |section: &Section<'_>| {
         let from = section.choice("from");
-        for (name, only) in [("name", "header"), ("value", "constant")] {
+        for (name, only) in
+            [("name", "header"), ("provider", "jwt"), ("claim", "jwt"), ("key", "filter_state"), ("value", "constant")]
+        {
             if from == only && !section.has(name) {
                 section.report(name, "nothing", format!("required with from: {only}"));
             } else if !from.is_empty() && from != only && section.has(name) {
@@ -74,6 +76,12 @@ fn sources(sections: Vec<Section<'_>>) -> Sources {
         }
         match from {
             "header" => section.text("name").map(Source::Header),
+            "jwt" => section
+                .text("provider")
+                .zip(section.text("claim"))
+                .map(|(provider, claim)| Source::Jwt { provider, claim }),
+            "filter_state" => section.text("key").map(Source::FilterState),
+            "peer_san" => Some(Source::PeerSan),
             "constant" => section.text("value").map(Source::Constant),
             "credential" => Some(Source::Credential),
             _ => None,

@@ -90,17 +90,38 @@ pub(super) static KEYS: &[Key] = &[
     key("identity.labels", Map(32, &text::LABEL), Json("{}"), "Sources of free labels, by the label's name."),
     key(
         "identity.<who>[].from",
-        Choice(&["header", "credential", "constant"]),
+        Choice(&["header", "jwt", "filter_state", "peer_san", "credential", "constant"]),
         Required,
         "Kind of source, for `tenant`, `user`, `key` and `labels.<name>` alike. `header`: a request header that the operator \
-         trusts; it is removed before the request goes upstream. `credential`: the keyed hash of what the caller authenticates \
-         with. `constant`: a fixed value.",
+         trusts; it is removed before the request goes upstream. `jwt`: a claim of a token that Envoy's `jwt_authn` filter has \
+         verified. `filter_state`: a text that an earlier filter has set. `peer_san`: the first URI among the subject \
+         alternative names of the client's certificate, such as a SPIFFE id. `credential`: the keyed hash of what the caller \
+         authenticates with. `constant`: a fixed value.",
     ),
     key(
         "identity.<who>[].name",
         Text(&text::IDENTITY_HEADER),
         Absent("required with `from: header`"),
         "The header, in any case.",
+    ),
+    key(
+        "identity.<who>[].provider",
+        Text(&text::VALUE),
+        Absent("required with `from: jwt`"),
+        "What `payload_in_metadata` of the provider in `jwt_authn` says.",
+    ),
+    key(
+        "identity.<who>[].claim",
+        Text(&text::VALUE),
+        Absent("required with `from: jwt`"),
+        "The claim. Dots lead into objects (`org.id`), after the longest name that the token has. A text counts, a boolean, an \
+         integer below 2^53, and a list of exactly one of these.",
+    ),
+    key(
+        "identity.<who>[].key",
+        Text(&text::VALUE),
+        Absent("required with `from: filter_state`"),
+        "The name of the filter state object.",
     ),
     key("identity.<who>[].value", Text(&text::VALUE), Absent("required with `from: constant`"), "The fixed value."),
     key(
@@ -519,7 +540,7 @@ mod tests {
         );
         assert_eq!(names("sink.queue"), ["max_bytes", "on_full"]);
         assert_eq!(names("limits[].window"), ["kind", "per", "secs", "per_sec", "burst"]);
-        assert_eq!(names("identity.<who>[]"), ["from", "name", "value"]);
+        assert_eq!(names("identity.<who>[]"), ["from", "name", "provider", "claim", "key", "value"]);
         assert_eq!(names("identity"), ["tenant", "user", "key", "labels", "on_missing", "credential_key_env"]);
         assert_eq!(names("sink.headers"), Vec::<&str>::new());
     }

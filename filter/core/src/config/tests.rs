@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::identity::Source;
 use crate::limit::spec::{Calendar, Reserve, Window};
 
 fn parse(config: &Value) -> Result<Config, String> {
@@ -136,6 +137,51 @@ fn err_limits_say_where_and_what_is_allowed() {
     let mut unheld = limit(&json!({ "amount": 1, "on_exceed": "queue" }));
     unheld["header_hold"] = json!(false);
     assert!(parse(&unheld).expect_err("nothing can wait").contains("limits[0].on_exceed"));
+}
+
+#[test]
+fn ok_every_source_of_identity() {
+    let config = parse(&json!({ "sink": { "cluster": "c" }, "identity": {
+        "tenant": [{ "from": "header", "name": "X-Tenant" }, { "from": "jwt", "provider": "corp", "claim": "org.id" },
+                   { "from": "filter_state", "key": "tenant" }, { "from": "peer_san" }, { "from": "credential" },
+                   { "from": "constant", "value": "none" }],
+        "labels": { "team": [{ "from": "jwt", "provider": "corp", "claim": "https://corp.example/team" }] } } }));
+    let identity = config.expect("valid").identity;
+    let jwt = |claim: &str| Source::Jwt { provider: "corp".to_owned(), claim: claim.to_owned() };
+    assert_eq!(
+        identity.tenant,
+        [
+            Source::Header("x-tenant".to_owned()),
+            jwt("org.id"),
+            Source::FilterState("tenant".to_owned()),
+            Source::PeerSan,
+            Source::Credential,
+            Source::Constant("none".to_owned()),
+        ]
+    );
+    assert_eq!(identity.labels, [("team".to_owned(), vec![jwt("https://corp.example/team")])]);
+}
+
+#[test]
+fn err_sources_with_too_little_or_too_much() {
+    for (source, path) in [
+        (json!({ "from": "jwt", "provider": "corp" }), "claim"),
+        (json!({ "from": "jwt", "claim": "org" }), "provider"),
+        (json!({ "from": "jwt", "provider": "corp", "claim": "" }), "claim"),
+        (json!({ "from": "jwt", "provider": "corp", "claim": "a\u{0}b" }), "claim"),
+        (json!({ "from": "jwt", "provider": "corp", "claim": "org", "key": "x" }), "key"),
+        (json!({ "from": "filter_state" }), "key"),
+        (json!({ "from": "filter_state", "key": "x", "name": "x-tenant" }), "name"),
+        (json!({ "from": "filter_state", "key": "a\u{0}b" }), "key"),
+        (json!({ "from": "peer_san", "key": "x" }), "key"),
+        (json!({ "from": "header", "name": "x-tenant", "claim": "org" }), "claim"),
+        (json!({ "from": "credential", "provider": "corp" }), "provider"),
+        (json!({ "from": "spiffe" }), "from"),
+    ] {
+        let told =
+            parse(&json!({ "sink": { "cluster": "c" }, "identity": { "tenant": [source] } })).expect_err("wrong");
+        assert!(told.contains(&format!("identity.tenant[0].{path}")), "{source}: {told}");
+    }
 }
 
 #[test]

@@ -140,7 +140,7 @@ impl Open {
         Some(Self {
             id: service.random().uuid_v7(host.now),
             started: host.now,
-            caller: setup.config.identity.resolve(headers, path, &key),
+            caller: setup.config.identity.resolve(headers, path, &key, host.properties),
             shape: operation.errors,
             may_inject: target.inject_include_usage && operation.can_inject && !signed,
             provider: target.provider,
