@@ -57,7 +57,7 @@ fn ok_an_anthropic_stream_is_counted_with_its_cache_writes() {
     let stack = Stack::start(&Options::default());
     let behaviour =
         json!({ "input": 100, "output": 50, "cached": 2000, "cache_write": 300, "cache_5m": 100, "cache_1h": 200 });
-    let reply = stack.post("/anthropic/v1/messages").tell(told(behaviour)).send(&messages(true));
+    let reply = stack.post("/anthropic/v1/messages").tell(told(&behaviour)).send(&messages(true));
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(reply.text().contains("event: message_stop"));
     assert_fields(
@@ -82,11 +82,9 @@ fn ok_bytes_pass_unchanged_but_the_usage_chunk_that_nobody_asked_for() {
             body["stream_options"] = json!({ "include_usage": true });
             body
         };
-        let with = stack
-            .post("/openai/v1/chat/completions")
-            .tell(told(behaviour.clone()))
-            .send(&asked(chat("gpt-4o-mini", true)));
-        let without = stack.post("/openai/v1/chat/completions").tell(told(behaviour)).send(&chat("gpt-4o-mini", true));
+        let with =
+            stack.post("/openai/v1/chat/completions").tell(told(&behaviour)).send(&asked(chat("gpt-4o-mini", true)));
+        let without = stack.post("/openai/v1/chat/completions").tell(told(&behaviour)).send(&chat("gpt-4o-mini", true));
         assert_eq!(with.text(), stack.sent_by_provider(&with), "a stream that asked for usage is untouched");
         let sent = stack.sent_by_provider(&without);
         let hidden: String = sent.split_inclusive("\n\n").filter(|event| !event.contains(r#""choices":[]"#)).collect();
@@ -184,7 +182,7 @@ fn ok_an_upstream_that_goes_away_is_told_from_a_client_that_does() {
         [json!({ "chunks": 50, "cut_after_bytes": 700 }), json!({ "chunks": 50, "reset_after_bytes": 700 })]
     {
         let mut stream =
-            stack.post("/openai/v1/chat/completions").tell(told(behaviour)).open(&chat("gpt-4o-mini", true));
+            stack.post("/openai/v1/chat/completions").tell(told(&behaviour)).open(&chat("gpt-4o-mini", true));
         let mut rest = Vec::new();
         assert!(stream.read_to_end(&mut rest).is_err(), "the client sees the cut");
     }
@@ -201,8 +199,8 @@ fn ok_an_upstream_that_goes_away_is_told_from_a_client_that_does() {
 fn ok_an_error_in_the_middle_of_a_stream_is_the_providers() {
     let stack = Stack::start(&Options::default());
     let behaviour = json!({ "chunks": 5, "error_mid_stream": true });
-    stack.post("/anthropic/v1/messages").tell(told(behaviour.clone())).send(&messages(true));
-    stack.post("/openai/v1/chat/completions").tell(told(behaviour)).send(&chat("gpt-4o-mini", true));
+    stack.post("/anthropic/v1/messages").tell(told(&behaviour)).send(&messages(true));
+    stack.post("/openai/v1/chat/completions").tell(told(&behaviour)).send(&chat("gpt-4o-mini", true));
     for event in stack.events(2) {
         assert_fields(
             &event["data"],
