@@ -1,7 +1,7 @@
 //! The request's side: what is held, what is refused, what is changed.
 
 use crate::{
-    dialect::ErrorShape,
+    dialect::{ErrorShape, Streams},
     effect::{Effect, LocalReply, Verdict},
     frame::inflate::Encoding,
     head::Headers,
@@ -37,6 +37,10 @@ impl Open {
             return self.decide(false, service, host);
         }
         let upgrade = headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT");
+        if self.operation.streams == Streams::WebSocket {
+            // Compression is offered to the server by the client, hop by hop: without the offer, messages come as they are.
+            host.effect(Effect::RemoveRequestHeader("sec-websocket-extensions".to_owned()));
+        }
         let small = self.announced_bytes.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
         let may_hold = small && !upgrade;
         let limits_want_body = self.operation.is_billed() && self.setup.limits.needs_body(&self.subject());
@@ -111,7 +115,7 @@ impl Open {
         self.id.to_string()
     }
 
-    fn subject(&self) -> Subject<'_> {
+    pub(super) fn subject(&self) -> Subject<'_> {
         Subject {
             tenant: self.tenant(),
             key: self.caller.key_id.as_deref(),

@@ -24,6 +24,9 @@ pub(super) const MAX_TRIES: u32 = 32;
 /// Before all keys of limits, apart from other plugins in the same namespace; the number is the record's layout.
 const TABLE: &[u8] = b"meterr/l1/";
 
+/// The decision of a limit that was not asked.
+const CHARGED: &str = "charged";
+
 /// What stands for a value that is missing.
 const UNKNOWN: &str = "unknown";
 
@@ -254,7 +257,7 @@ impl Limits {
                     (told, None) => told,
                 };
             }
-            match group.take(nth, &wants, subject, store, now) {
+            match group.take(nth, &wants, "admitted", subject, store, now) {
                 Taken::Held(hold, states) => reservation.add(hold, states),
                 Taken::Failed if wants.iter().all(|want| want.limit.spec.on_store_error == Fallback::Allow) => {
                     reservation.states.extend(wants.iter().map(|want| want.unknown(now)));
@@ -275,6 +278,35 @@ impl Limits {
             }
         }
         Admission::Admitted { reservation, unbounded }
+    }
+
+    /// What comes after the first response on a connection that was admitted: no limit is asked and nothing is held; all of it is charged
+    /// when it settles, as debt if there is no room. `is_request` says that it counts as an exchange of its own.
+    pub fn charge_later(
+        &self,
+        subject: &Subject<'_>,
+        is_request: bool,
+        store: &dyn SharedStore,
+        now: Timestamp,
+    ) -> Reservation {
+        let mut reservation = Reservation::new(self.clone());
+        for (nth, group) in self.0.iter().enumerate() {
+            let mut wants = group.wants(subject, &Demand::default());
+            wants.retain(|want| is_request || want.limit.spec.unit != Unit::Requests);
+            for want in &mut wants {
+                (want.hold, want.verdict) = (0, None);
+            }
+            if wants.is_empty() {
+                continue;
+            }
+            match group.take(nth, &wants, CHARGED, subject, store, now) {
+                Taken::Held(hold, states) => reservation.add(hold, states),
+                Taken::Refused | Taken::Failed => {
+                    reservation.states.extend(wants.iter().map(|want| want.unknown(now)));
+                }
+            }
+        }
+        reservation
     }
 
     /// What all applicable limits say, without taking anything: the longest wait is the one to tell.
@@ -357,6 +389,7 @@ impl Group {
         &self,
         nth: usize,
         wants: &[Want<'_>],
+        decision: &'static str,
         subject: &Subject<'_>,
         store: &dyn SharedStore,
         now: Timestamp,
@@ -371,7 +404,7 @@ impl Group {
             let mut states = Vec::new();
             for want in wants {
                 let cell = place.record.cell(want.limit.tag, want.limit.window(now), now);
-                if want.refuses(cell).is_some() {
+                if decision != CHARGED && want.refuses(cell).is_some() {
                     return Taken::Refused;
                 }
                 let epoch = cell.hold(want.hold);
@@ -385,7 +418,7 @@ impl Group {
                     epoch,
                 });
                 let held = want.hold.saturating_add(want.charge);
-                states.push(LimitState { held, ..want.state(cell, "admitted") });
+                states.push(LimitState { held, ..want.state(cell, decision) });
             }
             match place.write(store) {
                 Ok(()) => return Taken::Held(hold, states),

@@ -55,7 +55,7 @@ pub struct LimitState {
     pub remaining: i64,
     /// When the window ends, seconds since the epoch.
     pub reset_at: u64,
-    /// `admitted`, `rejected` or `store_error`.
+    /// `admitted`, `rejected` or `store_error`; `charged` where the limit was not asked again: on a connection that it admitted before.
     pub decision: &'static str,
 }
 

@@ -64,7 +64,8 @@ fn ok_the_examples_of_the_rfc() {
     assert_eq!(whole(Sender::Client, &masked), (hello.clone(), true));
     let fragmented = [0x01, 0x03, 0x48, 0x65, 0x6c, 0x80, 0x02, 0x6c, 0x6f];
     assert_eq!(whole(Sender::Server, &fragmented), (hello, true));
-    let ping_then_binary = [&[0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x82, 0x7e, 0x01, 0x00][..], &[7; 256]].concat();
+    let ping_then_binary =
+        [&[0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x82, 0x7e, 0x01, 0x00][..], &[7; 256]].concat();
     assert_eq!(whole(Sender::Server, &ping_then_binary), (vec![], true));
 }
 
@@ -80,7 +81,10 @@ fn ok_control_frames_stand_between_those_of_a_message() {
         frame(0x88, b"\x03\xe8", None, 7),
     ]
     .concat();
-    assert_eq!(whole(Sender::Server, &bytes), (vec![Said::Text(b"ab".to_vec()), Said::Text(vec![]), Said::Close], true));
+    assert_eq!(
+        whole(Sender::Server, &bytes),
+        (vec![Said::Text(b"ab".to_vec()), Said::Text(vec![]), Said::Close], true)
+    );
 }
 
 #[test]
