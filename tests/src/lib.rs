@@ -2,9 +2,11 @@
 
 pub mod collector;
 pub mod envoy;
+pub mod line;
 pub mod prometheus;
 pub mod provider;
 pub mod recorded;
 pub mod server;
 pub mod sim;
 pub mod stack;
+pub mod tap;
