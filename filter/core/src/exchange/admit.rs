@@ -144,8 +144,8 @@ impl Open {
                 self.reservation = Some(reservation);
                 self.count_decisions(host);
                 self.released = Some(host.now);
-                // Only headers that are still held can be changed, and only a name that cannot break out of one is put there.
-                if whole
+                // Only headers that have not gone on can be changed, and only a name that cannot break out of one is put there.
+                if (whole || self.operation.streams == Streams::WebSocket)
                     && let Some(model) =
                         self.facts.model.as_ref().filter(|model| model.bytes().all(|b| b.is_ascii_graphic()))
                 {

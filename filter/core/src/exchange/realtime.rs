@@ -95,9 +95,8 @@ impl Direction {
 impl Connection {
     /// After the upgrade, under these response headers.
     pub(super) fn new(mut open: Box<Open>, headers: &Headers<'_>) -> Self {
-        // We have not passed the offer on, but a server that takes what nobody offered is not our client's fault.
-        let extensions = headers.get("sec-websocket-extensions").unwrap_or_default();
-        let may_compress = extensions.windows(18).any(|name| name.eq_ignore_ascii_case(b"permessage-deflate"));
+        // No extension was offered. A server that takes one all the same may mean any message by it.
+        let may_compress = headers.get("sec-websocket-extensions").is_some();
         let operation = open.operation;
         open.facts = RequestFacts::known(operation, open.facts.model.take());
         (open.scan, open.meter) = (None, None);

@@ -36,7 +36,7 @@ const MAX_CONTROL: u64 = 125;
 const STEP: usize = 2_048;
 
 const FIN: u8 = 0x80;
-/// The bit of permessage-deflate, and the two that no extension in use has.
+/// The bit of the extensions that compress, permessage-deflate among them, and the two that none in use has.
 const RSV1: u8 = 0x40;
 const RSV23: u8 = 0x30;
 
@@ -66,7 +66,7 @@ enum Place {
 #[derive(Debug)]
 pub struct Framer {
     sender: Sender,
-    /// Whether permessage-deflate was agreed upon: without it, its bit means nothing and is an error.
+    /// Whether an extension was agreed upon: without one, its bit means nothing and is an error.
     may_compress: bool,
     place: Place,
     header: [u8; MAX_HEADER],

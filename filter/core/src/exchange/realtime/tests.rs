@@ -134,6 +134,9 @@ fn assert_fields(data: &Value, expected: &Value) {
 fn ok_each_response_is_an_event_of_its_own() {
     let mut line = Line::new();
     assert!(line.world.effects.contains(&Effect::RemoveRequestHeader("sec-websocket-extensions".to_owned())));
+    assert!(
+        line.world.effects.contains(&Effect::SetRequestHeader("x-meterr-model".to_owned(), b"gpt-realtime".to_vec()))
+    );
     line.say(&json!({ "type": "session.created", "session": { "model": "gpt-realtime-2025-08-28" } }));
     line.client(&masked(&json!({ "type": "response.create" })));
     line.say(&created("r1"));
