@@ -238,3 +238,48 @@ fn ok_a_get_without_an_upgrade_is_an_exchange_like_any_other() {
     );
     stack.finish_expecting_provider_complaints();
 }
+
+#[test]
+fn ok_rubbish_harms_nobody_and_is_missing_never_zero() {
+    let stack = Stack::start(&Options { limits: json!([limit("tph", "tokens", 100_000)]), ..Options::default() });
+    let absurd = [vec![0x81, 0x7f, 0x7f], vec![0xff; 7], vec![b'x'; 100]].concat();
+    let compressed = vec![0xc1, 0x04, 0xaa, 0x56, 0x2a, 0x01];
+    for (nth, raw) in [vec![0xff; 200], compressed, absurd].iter().enumerate() {
+        let mut line = connect(&stack);
+        line.ask(&json!({ "input": 100, "output": 10 }));
+        line.wait("response.done");
+        line.ask(&json!({ "raw": raw, "cut": true }));
+        while line.take().is_some() {}
+        drop(line);
+        let events = stack.events(2 * (nth + 1));
+        let whole = events.iter().filter(|event| event["data"]["total_tokens"] == 110).count();
+        assert_eq!(whole, nth + 1, "what came before is counted");
+    }
+    let events = stack.events(6);
+    let missing = |event: &&Value| event["data"]["usage_status"] == "missing";
+    for event in events.iter().filter(missing) {
+        assert_fields(
+            &event["data"],
+            &json!({ "usage_flags": "malformed_body", "input_tokens": null, "output_tokens": null }),
+        );
+    }
+    // A frame that never ends is no rubbish: what the response said before it is told.
+    assert_eq!(events.iter().filter(missing).count(), 2, "{events:#?}");
+    assert!(events.iter().any(|event| event["data"]["usage_status"] == "estimated"));
+    // A client may send what it likes, before and after the upgrade.
+    let upgrade = "GET /openai/v1/realtime?model=gpt-realtime HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nauthorization: Bearer sk-test\r\n\r\n";
+    for rubbish in [
+        &b"\xff\xff\xff\xff\xff"[..],
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+    ] {
+        let answer = stack.raw(&[upgrade.as_bytes(), rubbish].concat());
+        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    }
+    for event in stack.events(10).iter().filter(|event| event["data"]["usage_status"] == "none") {
+        assert_fields(&event["data"], &json!({ "billable": true, "cost_status": "free" }));
+    }
+    stack.finish();
+}

@@ -8,7 +8,7 @@ use hyper::{Request, Response, body::Incoming, header::HeaderMap};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -58,6 +58,8 @@ struct Script {
     stall: bool,
     /// Ends the connection after the deltas.
     cut: bool,
+    /// Sends these bytes as they are after the deltas, whatever they mean.
+    raw: Vec<u8>,
 }
 
 impl Default for Script {
@@ -75,6 +77,7 @@ impl Default for Script {
             transcription: None,
             stall: false,
             cut: false,
+            raw: Vec::new(),
         }
     }
 }
@@ -193,6 +196,10 @@ where
     for delta in 0..script.deltas {
         let delta = json!({ "type": "response.output_text.delta", "response_id": id, "delta": words::word(delta) });
         send(socket, &delta, script.fragment).await?;
+    }
+    if !script.raw.is_empty() {
+        socket.get_mut().write_all(&script.raw).await?;
+        socket.get_mut().flush().await?;
     }
     if script.cut {
         return Err(Error::ConnectionClosed);
