@@ -76,7 +76,7 @@ impl Line {
         runtime.block_on(socket.send(message)).expect("it takes it");
     }
 
-    /// Asks for a response that goes as this script says.
+    /// Asks Realtime for a response that goes as this script says.
     pub fn ask(&mut self, script: &Value) {
         let response = json!({ "metadata": { "test": script.to_string() } });
         self.send(&json!({ "type": "response.create", "response": response }));

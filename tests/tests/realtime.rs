@@ -227,6 +227,31 @@ fn ok_many_connections_at_once_lose_nothing() {
 }
 
 #[test]
+fn ok_responses_in_its_websocket_mode_is_metered_alike() {
+    let stack = Stack::start(&Options::default());
+    let Ok(mut line) = stack.upgrade("/openai/v1/responses", &[]) else { panic!("{}", stack.envoy_log()) };
+    for input in [100, 300] {
+        let script = json!({ "input": input, "output": 20, "cached": 64, "fragment": 9 });
+        line.send(&json!({ "type": "response.create", "model": "gpt-4o-mini", "input": "Hi", "metadata": { "test": script.to_string() } }));
+        line.wait("response.completed");
+    }
+    line.close();
+    let events = stack.events(2);
+    assert_fields(
+        &events[0]["data"],
+        &json!({
+            "dialect": "openai.responses", "endpoint": "/v1/responses", "request_model": "gpt-4o-mini",
+            "response_model": "gpt-4o-mini-2024-07-18", "input_tokens": 100, "cache_read_tokens": 64, "output_tokens": 20,
+            "outcome": "completed", "usage_status": "reported",
+            // 36 × 0.15 + 64 × 0.075 + 20 × 0.60 USD per million tokens
+            "cost_usd": "0.0000222",
+        }),
+    );
+    assert_fields(&events[1]["data"], &json!({ "input_tokens": 300, "response_id": "resp_2", "status": 101 }));
+    stack.finish();
+}
+
+#[test]
 fn ok_a_get_without_an_upgrade_is_an_exchange_like_any_other() {
     let stack = Stack::start(&Options::default());
     // The provider does not know it.

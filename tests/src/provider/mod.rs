@@ -125,7 +125,8 @@ impl State {
 
 impl Handler for State {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> io::Result<Response<Body>> {
-        if request.uri().path().ends_with("/v1/realtime") && request.headers().contains_key("upgrade") {
+        let speaks_messages = |path: &str| path.ends_with("/v1/realtime") || path.ends_with("/v1/responses");
+        if speaks_messages(request.uri().path()) && request.headers().contains_key("upgrade") {
             return realtime::answer(&self, request, connection);
         }
         let (head, body) = request.into_parts();

@@ -1,4 +1,4 @@
-//! A server of `OpenAI` Realtime: it answers each `response.create` as told in that message's `metadata`, which real ones keep for the client.
+//! A server of `OpenAI` Realtime, and of Responses in its WebSocket mode: it answers each `response.create` as told in that message's `metadata`, which real ones keep for the client.
 
 use std::{io, sync::Arc};
 
@@ -84,8 +84,25 @@ impl Default for Script {
 
 impl Script {
     fn of(message: &Value) -> Result<Self, String> {
-        let told = message["response"]["metadata"]["test"].as_str().unwrap_or("{}");
+        let told = [&message["response"]["metadata"]["test"], &message["metadata"]["test"]];
+        let told = told.iter().find_map(|told| told.as_str()).unwrap_or("{}");
         serde_json::from_str(told).map_err(|problem| format!("metadata.test: {problem}"))
+    }
+
+    /// The message that ends a response, in Realtime's words or in those of Responses.
+    fn end(&self, id: &str, is_realtime: bool) -> Value {
+        let output = json!([{ "type": "message", "content": [{ "type": "output_text", "text": "Hello there" }] }]);
+        if is_realtime {
+            let ended = json!({ "object": "realtime.response", "id": id, "status": self.status, "status_details": null,
+                "output": output, "usage": self.usage() });
+            return json!({ "type": "response.done", "response": ended });
+        }
+        let usage = json!({ "input_tokens": self.input, "input_tokens_details": { "cached_tokens": self.cached },
+            "output_tokens": self.output, "output_tokens_details": { "reasoning_tokens": 0 },
+            "total_tokens": self.input + self.output });
+        let ended = json!({ "object": "response", "id": id, "model": "gpt-4o-mini-2024-07-18", "status": self.status, "error": null,
+            "output": output, "usage": usage });
+        json!({ "type": "response.completed", "response": ended })
     }
 
     fn usage(&self) -> Value {
@@ -122,7 +139,7 @@ pub(super) fn answer(
     }
     let accept = derive_accept_key(headers.get("sec-websocket-key").map(|key| key.as_bytes()).unwrap_or_default());
     let id = state.remember(Bytes::new(), Bytes::new());
-    let model = request.uri().query().and_then(|query| query.strip_prefix("model=")).unwrap_or_default().to_owned();
+    let model = request.uri().query().and_then(|query| query.strip_prefix("model=")).map(str::to_owned);
     let response = Response::builder()
         .status(101)
         .header("connection", "Upgrade")
@@ -137,7 +154,7 @@ pub(super) fn answer(
         };
         let (tap, watch) = Tap::new(TokioIo::new(upgraded));
         let mut socket = WebSocketStream::from_raw_socket(tap, Role::Server, None).await;
-        let ended = serve(&mut socket, &state, &model).await;
+        let ended = serve(&mut socket, &state, model.as_deref()).await;
         let traffic = watch.traffic();
         state.update(&id, traffic.read.into(), traffic.written.into());
         if ended.is_err() {
@@ -148,14 +165,17 @@ pub(super) fn answer(
 }
 
 /// Until either side ends the connection. An error resets it.
-async fn serve<S>(socket: &mut WebSocketStream<S>, state: &State, model: &str) -> Result<(), Error>
+/// A `model` is that of a realtime session.
+async fn serve<S>(socket: &mut WebSocketStream<S>, state: &State, model: Option<&str>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let session = json!({ "type": "session.created", "session": { "type": "realtime", "model": model,
         "audio": { "input": { "transcription": { "model": "gpt-4o-mini-transcribe" } },
             "output": { "format": { "type": "audio/pcm", "rate": 24000 } } } } });
-    send(socket, &session, 0).await?;
+    if model.is_some() {
+        send(socket, &session, 0).await?;
+    }
     let mut count = 0;
     while let Some(message) = socket.next().await {
         let text = match message {
@@ -170,14 +190,14 @@ where
         }
         count += 1;
         match Script::of(&asked) {
-            Ok(script) => respond(socket, count, &script).await?,
+            Ok(script) => respond(socket, count, &script, model.is_some()).await?,
             Err(problem) => state.complain(problem),
         }
     }
     Ok(())
 }
 
-async fn respond<S>(socket: &mut WebSocketStream<S>, nth: u64, script: &Script) -> Result<(), Error>
+async fn respond<S>(socket: &mut WebSocketStream<S>, nth: u64, script: &Script, is_realtime: bool) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -194,7 +214,10 @@ where
         json!({ "object": "realtime.response", "id": id, "status": "in_progress", "output": [], "usage": null });
     send(socket, &json!({ "type": "response.created", "response": begun }), script.fragment).await?;
     for delta in 0..script.deltas {
-        let delta = json!({ "type": "response.output_text.delta", "response_id": id, "delta": words::word(delta) });
+        let mut delta = json!({ "type": "response.output_text.delta", "item_id": "item", "delta": words::word(delta) });
+        if is_realtime {
+            delta["response_id"] = json!(id);
+        }
         send(socket, &delta, script.fragment).await?;
     }
     if !script.raw.is_empty() {
@@ -207,10 +230,7 @@ where
     if script.stall {
         return Ok(());
     }
-    let output = json!([{ "type": "message", "content": [{ "type": "output_text", "text": "Hello there" }] }]);
-    let ended = json!({ "object": "realtime.response", "id": id, "status": script.status, "status_details": null,
-        "output": output, "usage": script.usage() });
-    send(socket, &json!({ "type": "response.done", "response": ended }), script.fragment).await
+    send(socket, &script.end(&id, is_realtime), script.fragment).await
 }
 
 /// Sends a message, in frames of so many bytes if that is not zero.

@@ -1,6 +1,7 @@
-//! A realtime connection: one exchange that becomes a WebSocket, and one event for each response on it.
+//! A realtime connection: one exchange that becomes a WebSocket, and one event for each response on it. Both of `OpenAI`'s are of one kind,
+//! Realtime and the WebSocket mode of Responses.
 //!
-//! A response begins with `response.created` and ends with `response.done`; several may be under way at once. Each is settled when it ends,
+//! A response begins with `response.created` and ends with one of the dialect's `end_records`; several may be under way at once. Each is settled when it ends,
 //! those that never do when the connection does. Transcriptions of the input are told in one message each, and settled with it. The
 //! connection itself leaves an event only if it has none of them, if the seconds of the whole session are what is paid for, or if a part of
 //! it could not be read: then nobody knows what else was consumed.
@@ -82,6 +83,8 @@ struct Session {
 struct Response {
     started: Timestamp,
     asked: Option<Timestamp>,
+    /// Bytes of a millisecond of its audio.
+    audio_rate: u64,
     snapshot: Snapshot,
 }
 
@@ -129,12 +132,14 @@ impl Connection {
     /// Bytes from the client. What it asks is timed; all that counts is said by the server, so that nothing is lost with what cannot be
     /// read here.
     pub(super) fn on_client(&mut self, bytes: &[u8], host: &Host<'_>) {
-        let Self { client: Direction { framer, messages }, closed, asked, .. } = self;
+        let Self { client: Direction { framer, messages }, closed, asked, open, .. } = self;
         let _broken_is_remembered = framer.push(bytes, &mut |item| match item {
             Item::Text(text) => messages.push(text, host.now),
             Item::EndOfText => {
-                if messages.end().kind == b"response.create" {
+                let message = messages.end();
+                if message.kind == b"response.create" {
                     *asked = Some(host.now);
+                    open.facts.model = message.request_model.or(open.facts.model.take());
                 }
             }
             Item::Compressed => {}
@@ -186,12 +191,17 @@ impl Connection {
             b"session.usage.updated" => {
                 self.session.seconds = message.snapshot.audio_seconds().map(str::to_owned);
             }
-            b"response.created" => self.begin(message.snapshot, host),
-            b"response.done" => {
-                let at = self.place(message.snapshot.id.as_deref());
-                let mut response = match at {
+            b"response.created" => {
+                let mut response = self.response(&message, host);
+                response.snapshot.add(message.snapshot);
+                if self.under_way.len() < MAX_UNDER_WAY {
+                    self.under_way.push(response);
+                }
+            }
+            _ if self.operation.end_records.iter().any(|end| end.as_bytes() == kind) => {
+                let mut response = match self.place(&message) {
                     Some(at) => self.under_way.remove(at),
-                    None => self.response(host),
+                    None => self.response(&message, host),
                 };
                 response.snapshot.add(message.snapshot);
                 response.snapshot.terminal = true;
@@ -208,37 +218,35 @@ impl Connection {
             }
             _ if kind.starts_with(b"response.") && kind.ends_with(b".delta") => {
                 let is_audio = matches!(kind, b"response.output_audio.delta" | b"response.audio.delta");
-                let rate = message.audio_rate.unwrap_or(self.session.audio_rate);
-                if let Some(response) =
-                    self.place(message.snapshot.id.as_deref()).and_then(|at| self.under_way.get_mut(at))
-                {
-                    response.snapshot.add_output(&message.snapshot, is_audio.then_some(rate));
+                if let Some(response) = self.place(&message).and_then(|at| self.under_way.get_mut(at)) {
+                    response.snapshot.add_output(&message.snapshot, is_audio.then_some(response.audio_rate));
                 }
             }
             _ => {}
         }
     }
 
-    fn response(&mut self, host: &Host<'_>) -> Response {
+    /// A response that begins with this message.
+    fn response(&mut self, message: &Message, host: &Host<'_>) -> Response {
         let asked = self.asked.take();
-        Response { started: asked.unwrap_or(host.now), asked, snapshot: Snapshot::default() }
-    }
-
-    fn begin(&mut self, snapshot: Snapshot, host: &Host<'_>) {
-        let mut response = self.response(host);
-        response.snapshot.add(snapshot);
-        if self.under_way.len() < MAX_UNDER_WAY {
-            self.under_way.push(response);
+        Response {
+            started: asked.unwrap_or(host.now),
+            asked,
+            audio_rate: message.audio_rate.unwrap_or(self.session.audio_rate),
+            snapshot: Snapshot::default(),
         }
     }
 
-    /// The response of that id among those under way.
-    fn place(&self, id: Option<&str>) -> Option<usize> {
-        self.under_way.iter().position(|response| response.snapshot.id.as_deref() == id)
+    /// Which of the responses under way a message is about: that of its id, or the last one where messages have none.
+    fn place(&self, message: &Message) -> Option<usize> {
+        match &message.snapshot.id {
+            None => self.under_way.len().checked_sub(1),
+            id => self.under_way.iter().position(|response| response.snapshot.id == *id),
+        }
     }
 
     fn settle_response(&mut self, response: Response, ended: &Ended, service: &mut Service, host: &mut Host<'_>) {
-        let Response { started, asked, mut snapshot } = response;
+        let Response { started, asked, mut snapshot, .. } = response;
         snapshot.is_stream = true;
         snapshot.model = snapshot.model.or_else(|| self.session.model.clone());
         self.responses = self.responses.saturating_add(1);

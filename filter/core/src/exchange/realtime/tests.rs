@@ -1,4 +1,3 @@
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
@@ -9,6 +8,8 @@ use crate::{
     },
     metric::Metric,
 };
+
+mod pieces;
 
 const PATH: &str = "/v1/realtime?model=gpt-realtime";
 const SWITCHED: &[(&str, &str)] = &[(":status", "101"), ("upgrade", "websocket")];
@@ -424,75 +425,41 @@ fn ok_the_state_of_a_long_connection_is_bounded() {
     assert_eq!(line.state("meterr_total_tokens"), (1_500 * 120).to_string(), "the sums are whole");
 }
 
-/// A connection of two responses, one cut, with a ping between.
-fn script() -> Vec<u8> {
-    let messages = [
-        json!({ "type": "session.created", "session": { "model": "gpt-realtime" } }),
-        created("r1"),
-        text("r1", "Grüße aus Wien"),
-        done("r1", "completed", &Value::Null, 100, 20),
-        created("r2"),
-        text("r2", "To be contin"),
-    ];
-    let mut bytes: Vec<u8> = messages.iter().flat_map(frame).collect();
-    bytes.extend([0x89, 1, b'p']);
-    bytes
-}
-
-proptest! {
-    /// The same bytes are the same events, whatever pieces they come in.
-    #[test]
-    fn pieces_make_no_difference(cuts in prop::collection::vec(1..90_usize, 1..12)) {
-        let bytes = script();
-        let (mut whole, mut pieces) = (Line::new(), Line::new());
-        whole.server(&bytes);
-        let mut rest = bytes.as_slice();
-        for cut in cuts.iter().cycle() {
-            if rest.is_empty() { break; }
-            let (piece, after) = rest.split_at((*cut).min(rest.len()));
-            pieces.server(piece);
-            rest = after;
-        }
-        let strip = |events: Vec<Value>| -> Vec<Value> {
-            events.into_iter().map(|mut event| {
-                for time in ["time", "id"] { event[time].take(); }
-                for time in ["duration_ms", "ttft_ms"] { event["data"][time].take(); }
-                event
-            }).collect()
-        };
-        prop_assert_eq!(strip(whole.end("via_upstream")), strip(pieces.end("via_upstream")));
-    }
-
-    /// Rubbish from either side harms nothing: one settlement, filter state that is JSON, and no secret in it.
-    #[test]
-    fn rubbish_is_survived(
-        sides in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..60), 0..400_usize), 0..12),
-    ) {
-        let mut line = Line::new();
-        let script = script();
-        for (is_client, rubbish, from) in &sides {
-            let real = script.get(*from..from + 80).unwrap_or_default();
-            if *is_client { line.client(rubbish); line.client(real); } else { line.server(real); line.server(rubbish); }
-        }
-        let events = line.end("downstream_remote_disconnect");
-        prop_assert!(!events.is_empty());
-        let told = format!("{events:?}");
-        prop_assert!(!told.contains("planted"));
-    }
+#[test]
+fn ok_responses_over_a_websocket_are_told_by_their_own_names() {
+    let mut line = Line::open(&json!([]), "/v1/responses", SWITCHED);
+    line.client(&masked(&json!({ "type": "response.create", "model": "gpt-4o", "input": "Hi" })));
+    let begun = json!({ "id": "resp_1", "model": "gpt-4o-2024-08-06", "status": "in_progress", "usage": null });
+    line.say(&json!({ "type": "response.created", "response": begun, "sequence_number": 0 }));
+    line.say(&json!({ "type": "response.output_text.delta", "item_id": "i", "delta": "Hello", "sequence_number": 1 }));
+    line.say(&json!({ "type": "response.completed", "response": { "id": "resp_1", "model": "gpt-4o-2024-08-06", "status": "completed",
+        "service_tier": "default", "error": null, "usage": { "input_tokens": 30, "input_tokens_details": { "cached_tokens": 10 },
+        "output_tokens": 12, "output_tokens_details": { "reasoning_tokens": 2 }, "total_tokens": 42 } } }));
+    line.client(&masked(&json!({ "type": "response.create", "model": "gpt-4o-mini" })));
+    line.say(&json!({ "type": "response.created", "response": { "id": "resp_2", "status": "in_progress" } }));
+    line.say(&json!({ "type": "response.output_text.delta", "item_id": "i", "delta": "Hello" }));
+    let events = line.end("downstream_remote_disconnect");
+    assert_eq!(events.len(), 2);
+    assert_fields(
+        &events[0]["data"],
+        &json!({
+            "dialect": "openai.responses", "operation": "chat", "endpoint": "/v1/responses", "request_model": "gpt-4o",
+            "response_model": "gpt-4o-2024-08-06", "response_id": "resp_1", "service_tier": "default", "outcome": "completed",
+            "usage_status": "reported", "input_tokens": 30, "cache_read_tokens": 10, "output_tokens": 12, "reasoning_tokens": 2,
+        }),
+    );
+    let cut = json!({ "request_model": "gpt-4o-mini", "outcome": "client_aborted", "usage_status": "estimated", "output_tokens": 2 });
+    assert_fields(&events[1]["data"], &cut);
 }
 
 #[test]
-fn ok_the_script_cut_anywhere_counts_what_was_whole() {
-    let bytes = script();
-    let at = bytes.len() - frame(&text("r2", "To be contin")).len() - frame(&created("r2")).len() - 3;
-    for cut in 0..bytes.len() {
-        let mut line = Line::new();
-        line.server(&bytes[..cut]);
-        let events = line.end("upstream_reset_after_response_started{x}");
-        let reported: Vec<&Value> = events.iter().filter(|event| event["data"]["usage_status"] == "reported").collect();
-        assert_eq!(reported.len(), usize::from(cut >= at), "{cut}");
-        for event in reported {
-            assert_eq!(event["data"]["total_tokens"], 120);
-        }
-    }
+fn ok_audio_is_measured_in_the_format_of_its_response() {
+    let mut line = Line::new();
+    line.say(&json!({ "type": "response.created", "response": { "id": "r", "audio": { "output": { "format": { "type": "audio/pcmu" } } } } }));
+    // 8,000 bytes are a second here: a little less is still twenty tokens.
+    line.say(&json!({ "type": "response.output_audio.delta", "response_id": "r", "delta": "A".repeat(10_664) }));
+    assert_fields(
+        &line.end("downstream_remote_disconnect")[0]["data"],
+        &json!({ "output_tokens": 20, "usage_status": "estimated" }),
+    );
 }

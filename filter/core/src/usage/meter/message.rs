@@ -18,6 +18,8 @@ pub struct Message {
     pub kind: Vec<u8>,
     /// Whatever it says of a response, a session or a transcription.
     pub snapshot: Snapshot,
+    /// Model that a client asks for.
+    pub request_model: Option<String>,
     /// Model that transcribes the input from here on.
     pub transcription_model: Option<String>,
     /// Bytes that a millisecond of the audio takes that is given from here on.
@@ -61,14 +63,16 @@ impl MessageMeter {
             Value::Text { head, .. } => Some(head.to_vec()),
             _ => None,
         };
+        let name = |value: Value<'_>| {
+            head(value).and_then(|name| String::from_utf8(name).ok()).filter(|name| !name.is_empty())
+        };
         scanner.push(bytes, &mut |found| match found.field {
             Field::RecordType => {
                 message.kind = head(found.value).unwrap_or_default();
                 message.kind.truncate(MAX_KIND);
             }
-            Field::TranscriptionModel => {
-                message.transcription_model = head(found.value).and_then(|name| String::from_utf8(name).ok());
-            }
+            Field::RequestModel => message.request_model = name(found.value),
+            Field::TranscriptionModel => message.transcription_model = name(found.value),
             Field::AudioFormat => message.audio_rate = head(found.value).map(|format| audio_rate(&format)),
             _ => message.snapshot.take(&found, class, operation, now),
         });
@@ -104,6 +108,8 @@ impl Snapshot {
         self.error |= later.error;
         self.model = later.model.or(self.model.take());
         self.id = later.id.or(self.id.take());
+        self.service_tier = later.service_tier.or(self.service_tier.take());
+        self.reported_cost = later.reported_cost.or(self.reported_cost.take());
         self.finish_reason = later.finish_reason.or(self.finish_reason.take());
         self.audio_seconds = later.audio_seconds.or(self.audio_seconds.take());
         self.counters.add(&later.counters);
