@@ -34,8 +34,9 @@ use crate::{
 /// Most responses under way that are followed. Of one that begins past it only the end is seen, which is what tells its usage.
 const MAX_UNDER_WAY: usize = 64;
 
-/// Most bytes of events that are kept for filter state: some 700 responses. Further ones are delivered, and counted as missing there.
-const MAX_STATE: usize = 1 << 20;
+/// Most bytes of events that are kept for filter state: some 180 responses. Further ones are delivered, and counted as missing there. A VM has
+/// a gigabyte for all of its connections.
+const MAX_STATE: usize = 1 << 18;
 
 /// A connection that has become a WebSocket.
 #[derive(Debug)]
