@@ -22,7 +22,7 @@ mod openai_responses;
 mod rerank;
 mod watsonx;
 
-pub(crate) use openai_realtime::TRANSCRIPTION as REALTIME_TRANSCRIPTION;
+pub(crate) use openai_realtime::{About, TRANSCRIPTION as REALTIME_TRANSCRIPTION, about};
 pub use operation::{Billing, Counting, Matched, Operation, Streams, detect, find};
 
 /// The shape of a provider's own error bodies: what a refusal of ours looks like.

@@ -46,6 +46,54 @@ const REALTIME: Operation = Operation {
     keeps_largest: false,
 };
 
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The client asks for a response.
+    Ask,
+    /// The session's settings, as the server has them.
+    Session,
+    /// What the session has used so far, where it is paid for as a whole.
+    SessionUsage,
+    /// A response begins.
+    Begin,
+    /// A piece of its output: text, or audio in Base64.
+    Output {
+        /// Whether it is audio.
+        is_audio: bool,
+    },
+    /// Something else of it.
+    Progress,
+    /// It has ended, and this is its usage.
+    End,
+    /// A transcription of the input has ended, well or not.
+    Transcription,
+    /// Something went wrong, mostly with one message of the client's.
+    Failure,
+    /// Nothing that matters here.
+    Other,
+}
+
+/// What a message of that `type` is about, on a connection of this operation.
+pub(crate) fn about(operation: &Operation, kind: &[u8]) -> About {
+    match kind {
+        b"response.create" => About::Ask,
+        b"session.created" | b"session.updated" => About::Session,
+        // The beta's own kind of session.
+        b"transcription_session.created" | b"transcription_session.updated" => About::Session,
+        b"session.usage.updated" => About::SessionUsage,
+        b"response.created" => About::Begin,
+        b"response.output_audio.delta" | b"response.audio.delta" => About::Output { is_audio: true },
+        b"conversation.item.input_audio_transcription.completed"
+        | b"conversation.item.input_audio_transcription.failed" => About::Transcription,
+        b"error" => About::Failure,
+        _ if operation.end_records.iter().any(|end| end.as_bytes() == kind) => About::End,
+        _ if kind.starts_with(b"response.") && kind.ends_with(b".delta") => About::Output { is_audio: false },
+        _ if kind.starts_with(b"response.") => About::Progress,
+        _ => About::Other,
+    }
+}
+
 static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
 static CLIENT_MESSAGE: Shape = Shape::object(&[("type", &RECORD_TYPE)]);
 

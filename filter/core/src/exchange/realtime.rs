@@ -1,10 +1,9 @@
 //! A realtime connection: one exchange that becomes a WebSocket, and one event for each response on it. Both of `OpenAI`'s are of one kind,
 //! Realtime and the WebSocket mode of Responses.
 //!
-//! A response begins with `response.created` and ends with one of the dialect's `end_records`; several may be under way at once. Each is settled when it ends,
-//! those that never do when the connection does. Transcriptions of the input are told in one message each, and settled with it. The
-//! connection itself leaves an event only if it has none of them, if the seconds of the whole session are what is paid for, or if a part of
-//! it could not be read: then nobody knows what else was consumed.
+//! Several responses may be under way at once. Each is settled when it ends, those that never do when the connection does. Transcriptions of
+//! the input are told in one message each, and settled with it. The connection itself leaves an event only if it has none of them, if the
+//! seconds of the whole session are what is paid for, or if a part of it could not be read: then nobody knows what else was consumed.
 
 use super::{
     Ended,
@@ -12,7 +11,7 @@ use super::{
     settle::{Settled, States},
 };
 use crate::{
-    dialect::{Operation, REALTIME_TRANSCRIPTION},
+    dialect::{About, Operation, REALTIME_TRANSCRIPTION, about},
     event::{Outcome, Part},
     frame::websocket::{Framer, Item, Sender},
     head::Headers,
@@ -133,12 +132,12 @@ impl Connection {
     /// Bytes from the client. What it asks is timed; all that counts is said by the server, so that nothing is lost with what cannot be
     /// read here.
     pub(super) fn on_client(&mut self, bytes: &[u8], host: &Host<'_>) {
-        let Self { client: Direction { framer, messages }, closed, asked, open, .. } = self;
+        let Self { client: Direction { framer, messages }, closed, asked, open, operation, .. } = self;
         let _broken_is_remembered = framer.push(bytes, &mut |item| match item {
             Item::Text(text) => messages.push(text, host.now),
             Item::EndOfText => {
                 let message = messages.end();
-                if message.kind == b"response.create" {
+                if about(operation, &message.kind) == About::Ask {
                     *asked = Some(host.now);
                     open.facts.model = message.request_model.or(open.facts.model.take());
                 }
@@ -175,31 +174,28 @@ impl Connection {
             self.unread.insert(Flag::MalformedBody);
             return;
         }
-        let kind = message.kind.as_slice();
-        if kind.starts_with(b"response.") {
+        let about = about(self.operation, &message.kind);
+        if matches!(about, About::Begin | About::Output { .. } | About::Progress | About::End) {
             self.is_failing = false;
         }
-        match kind {
-            b"session.created"
-            | b"session.updated"
-            | b"transcription_session.created"
-            | b"transcription_session.updated" => {
+        match about {
+            About::Session => {
                 let session = &mut self.session;
                 session.model = message.snapshot.model.or(session.model.take());
                 session.transcription_model = message.transcription_model.or(session.transcription_model.take());
                 session.audio_rate = message.audio_rate.unwrap_or(session.audio_rate);
             }
-            b"session.usage.updated" => {
+            About::SessionUsage => {
                 self.session.seconds = message.snapshot.audio_seconds().map(str::to_owned);
             }
-            b"response.created" => {
+            About::Begin => {
                 let mut response = self.response(&message, host);
                 response.snapshot.add(message.snapshot);
                 if self.under_way.len() < MAX_UNDER_WAY {
                     self.under_way.push(response);
                 }
             }
-            _ if self.operation.end_records.iter().any(|end| end.as_bytes() == kind) => {
+            About::End => {
                 let mut response = match self.place(&message) {
                     Some(at) => self.under_way.remove(at),
                     None => self.response(&message, host),
@@ -209,21 +205,17 @@ impl Connection {
                 response.snapshot.error |= response.snapshot.finish_reason.as_deref() == Some("failed");
                 self.settle_response(response, &Ended::Whole, service, host);
             }
-            b"conversation.item.input_audio_transcription.completed"
-            | b"conversation.item.input_audio_transcription.failed" => {
-                self.settle_transcription(message.snapshot, service, host);
-            }
-            b"error" => {
+            About::Transcription => self.settle_transcription(message.snapshot, service, host),
+            About::Failure => {
                 self.is_failing = true;
                 self.asked = None;
             }
-            _ if kind.starts_with(b"response.") && kind.ends_with(b".delta") => {
-                let is_audio = matches!(kind, b"response.output_audio.delta" | b"response.audio.delta");
+            About::Output { is_audio } => {
                 if let Some(response) = self.place(&message).and_then(|at| self.under_way.get_mut(at)) {
                     response.snapshot.add_output(&message.snapshot, is_audio.then_some(response.audio_rate));
                 }
             }
-            _ => {}
+            About::Ask | About::Progress | About::Other => {}
         }
     }
 
@@ -286,6 +278,12 @@ impl Connection {
             (None, Ended::Whole) => Ended::Closed(Sender::Server),
             (None, other) => other.clone(),
         };
+        if self.asked.is_some() {
+            // Asked for and not begun, as far as anybody here knows: whether it took anything, nobody says.
+            let mut response = self.response(&Message::default(), host);
+            response.snapshot.unreadable = true;
+            self.under_way.push(response);
+        }
         let mut unread = self.unread;
         for mut response in core::mem::take(&mut self.under_way) {
             response.snapshot.error |= self.is_failing;

@@ -252,6 +252,26 @@ fn ok_a_response_that_is_cut_is_estimated_from_what_came() {
 }
 
 #[test]
+fn ok_a_response_that_was_asked_for_and_never_began_is_missing() {
+    let create = masked(&json!({ "type": "response.create" }));
+    let mut line = Line::new();
+    line.client(&create);
+    let events = line.end("downstream_remote_disconnect");
+    let expected = json!({ "outcome": "client_aborted", "usage_status": "missing", "cost_status": "unpriced", "usage_flags": null });
+    assert_fields(&events[0]["data"], &expected);
+    assert_eq!((events.len(), events[0]["id"].as_str().map(|id| id.ends_with(".1"))), (1, Some(true)));
+    // Unless the server says that it does not want to.
+    let mut line = Line::new();
+    line.client(&create);
+    line.say(&json!({ "type": "error", "error": { "type": "invalid_request_error" } }));
+    let events = line.end("via_upstream");
+    assert_fields(
+        &events[0]["data"],
+        &json!({ "outcome": "provider_error", "reason": "error_in_body", "usage_status": "none" }),
+    );
+}
+
+#[test]
 fn ok_a_client_that_closes_first_has_left() {
     let mut line = Line::new();
     line.say(&created("r1"));
