@@ -20,6 +20,7 @@ use crate::{
     collector::{Collector, Mode},
     envoy::{Envoy, Setup, root},
     example,
+    line::{Line, Refusal},
     prometheus::Metrics,
     provider::Provider,
 };
@@ -207,6 +208,23 @@ impl Stack {
     /// A GET of that path of the listener.
     pub fn get(&self, path: &str) -> Call<'_> {
         self.call(reqwest::Method::GET, path)
+    }
+
+    /// Asks for a realtime connection at that path of the listener.
+    ///
+    /// # Errors
+    /// The response, if it was refused.
+    pub fn upgrade(&self, path: &str, headers: &[(&str, &str)]) -> Result<Line, Refusal> {
+        Line::open(self.envoy().listener, path, headers)
+    }
+
+    /// The bytes that the provider got and sent on a realtime connection, once it is over.
+    #[must_use]
+    pub fn frames_of_provider(&self, line: &Line) -> (Vec<u8>, Vec<u8>) {
+        let id = line.header("x-stand-in-id").expect("the provider's header");
+        let both = || Some((self.provider.received(id)?.to_vec(), self.provider.sent(id)?.to_vec()));
+        wait(|| both().is_some_and(|(_, sent)| !sent.is_empty()), || "the connection goes on".to_owned());
+        both().unwrap_or_default()
     }
 
     fn call(&self, method: reqwest::Method, path: &str) -> Call<'_> {

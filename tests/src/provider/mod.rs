@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 mod behaviour;
 mod body;
 mod check;
+mod realtime;
 mod words;
 
 pub use behaviour::Behaviour;
@@ -119,6 +120,13 @@ impl State {
         id
     }
 
+    /// Replaces what is remembered of an exchange that went on after its headers.
+    fn update(&self, id: &str, received: Bytes, sent: Bytes) {
+        let mut exchanges = lock(&self.exchanges);
+        exchanges.received.insert(id.to_owned(), received);
+        exchanges.sent.insert(id.to_owned(), sent);
+    }
+
     fn complain(&self, complaint: String) {
         lock(&self.complaints).push(complaint);
     }
@@ -126,6 +134,10 @@ impl State {
 
 impl Handler for State {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> io::Result<Response<Body>> {
+        let speaks_messages = |path: &str| path.ends_with("/v1/realtime") || path.ends_with("/v1/responses");
+        if speaks_messages(request.uri().path()) && request.headers().contains_key("upgrade") {
+            return realtime::answer(&self, request, connection);
+        }
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();

@@ -17,10 +17,12 @@ mod openai_completions;
 mod openai_embeddings;
 mod openai_images;
 mod openai_moderations;
+mod openai_realtime;
 mod openai_responses;
 mod rerank;
 mod watsonx;
 
+pub(crate) use openai_realtime::{About, TRANSCRIPTION as REALTIME_TRANSCRIPTION, about};
 pub use operation::{Billing, Counting, Matched, Operation, Streams, detect, find};
 
 /// The shape of a provider's own error bodies: what a refusal of ours looks like.
@@ -85,6 +87,8 @@ dialects! {
     OpenAiCompletions: "openai.completions", openai_completions::OPERATIONS;
     /// `OpenAI` Responses.
     OpenAiResponses: "openai.responses", openai_responses::OPERATIONS;
+    /// `OpenAI` Realtime, over a WebSocket.
+    OpenAiRealtime: "openai.realtime", openai_realtime::OPERATIONS;
     /// `OpenAI` Embeddings and the many servers that speak them.
     OpenAiEmbeddings: "openai.embeddings", openai_embeddings::OPERATIONS;
     /// `OpenAI` Images.

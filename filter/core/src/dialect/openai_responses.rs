@@ -6,7 +6,7 @@
 use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, openai_chat::ERROR};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE];
+pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE, &WEB_SOCKET];
 
 static CREATE: Operation = RESPONSES;
 
@@ -50,6 +50,17 @@ static CANCEL: Operation = Operation {
     detect: false,
     billing: Billing::Reread,
     streams: Streams::Never,
+    ..RESPONSES
+};
+
+/// The WebSocket mode: each message `response.create` is a request, and what would be events of a stream are messages. One response is under
+/// way at a time (developers.openai.com, "WebSocket mode").
+static WEB_SOCKET: Operation = Operation {
+    method: "GET",
+    detect: false,
+    streams: Streams::WebSocket,
+    request: &CLIENT_MESSAGE,
+    reply: &REFUSED,
     ..RESPONSES
 };
 
@@ -205,5 +216,10 @@ static LAST: Shape = Shape::object(&[
 ]);
 static RECORD: Shape =
     Shape::object(&[("type", &RECORD_TYPE), ("delta", &OUTPUT_TEXT), ("response", &LAST), ("error", &ERROR)]);
+
+static CLIENT_MESSAGE: Shape = Shape::object(&[("type", &RECORD_TYPE), ("model", &MODEL)]);
+
+/// An upgrade that was refused.
+static REFUSED: Shape = Shape::object(&[("error", &ERROR)]);
 
 static COUNTED: Shape = Shape::object(&[("input_tokens", &INPUT), ("error", &ERROR)]);

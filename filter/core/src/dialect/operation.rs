@@ -32,6 +32,8 @@ pub enum Streams {
     Always,
     /// It never is.
     Never,
+    /// The connection becomes a WebSocket: messages both ways, and a response in each of some of them.
+    WebSocket,
 }
 
 /// What the counters on the wire include. The truth table is checked against the provider's own total.
@@ -129,10 +131,15 @@ pub fn detect(method: &[u8], path: &[u8]) -> Option<Matched> {
 }
 
 fn first(dialects: &[DialectId], method: &[u8], path: &[u8], wanted: impl Fn(&Operation) -> bool) -> Option<Matched> {
-    let path = path::split(path).0;
+    let (path, query) = path::split(path);
     let operations = dialects.iter().flat_map(|dialect| dialect.operations());
     operations.filter(|operation| operation.method.as_bytes() == method && wanted(operation)).find_map(|operation| {
-        let model = operation.paths.iter().find_map(|pattern| matches(pattern, path))?;
+        let mut model = operation.paths.iter().find_map(|pattern| matches(pattern, path))?;
+        if operation.streams == Streams::WebSocket {
+            // There is no body that could name it. Azure's word for it is its deployment.
+            let named = |name| text(path::query_value(query?, name)?);
+            model = model.or_else(|| named("model")).or_else(|| named("deployment"));
+        }
         Some(Matched { operation, model })
     })
 }

@@ -17,15 +17,15 @@ const USUAL: usize = 2_048;
 /// A usage event as JSON.
 #[must_use]
 pub fn encode(event: &UsageEvent, source: &str, writer: u64, seq: u64) -> Vec<u8> {
-    let mut out = envelope(USUAL, event.id, source, "ai.meterr.usage.v1", &event.tenant, event.time);
+    let mut out = envelope(USUAL, &event.id_text(), source, "ai.meterr.usage.v1", &event.tenant, event.time);
     out.json("data", &data(event, writer, seq));
     out.finish()
 }
 
-fn envelope(room: usize, id: uuid::Uuid, source: &str, kind: &str, subject: &str, time: Timestamp) -> Object {
+fn envelope(room: usize, id: &str, source: &str, kind: &str, subject: &str, time: Timestamp) -> Object {
     let mut out = Object::with_capacity(room);
     out.text("specversion", "1.0");
-    out.text("id", id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
+    out.text("id", id);
     out.text("source", source);
     out.text("type", kind);
     out.text("subject", subject);
@@ -89,6 +89,8 @@ fn usage(event: &UsageEvent, data: &mut Object) {
         ("total_tokens", usage.total()),
         ("input_uncached_tokens", usage.input_uncached),
         ("cache_read_tokens", usage.cache_read),
+        ("cache_read_audio_tokens", usage.cache_read_audio),
+        ("cache_read_image_tokens", usage.cache_read_image),
         ("cache_write_tokens", usage.cache_write),
         ("cache_write_5m_tokens", usage.cache_write_5m),
         ("cache_write_1h_tokens", usage.cache_write_1h),
@@ -186,7 +188,7 @@ pub fn alert(
     (writer, seq): (u64, u64),
 ) -> Vec<u8> {
     let Alert { state, per, part, used } = alert;
-    let mut out = envelope(640, id, source, "ai.meterr.limit.v1", &state.id, time);
+    let mut out = envelope(640, &id.to_string(), source, "ai.meterr.limit.v1", &state.id, time);
     let mut data = Object::with_capacity(384);
     data.text("limit", &state.id);
     data.text("unit", state.unit.code());
@@ -253,7 +255,7 @@ pub struct Heartbeat {
 #[must_use]
 pub fn heartbeat(beat: &Heartbeat, source: &str) -> Vec<u8> {
     let writer = hex(beat.writer);
-    let mut out = envelope(512, beat.id, source, "ai.meterr.heartbeat.v1", &writer, beat.time);
+    let mut out = envelope(512, &beat.id.to_string(), source, "ai.meterr.heartbeat.v1", &writer, beat.time);
     let mut data = Object::with_capacity(256);
     data.text("writer", &writer);
     data.number("seq", beat.last_seq);

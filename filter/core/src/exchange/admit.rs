@@ -1,7 +1,7 @@
 //! The request's side: what is held, what is refused, what is changed.
 
 use crate::{
-    dialect::ErrorShape,
+    dialect::{ErrorShape, Streams},
     effect::{Effect, LocalReply, Verdict},
     frame::inflate::Encoding,
     head::Headers,
@@ -38,6 +38,10 @@ impl Open {
             return self.decide(false, can_wait, service, host);
         }
         let upgrade = headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT");
+        if self.operation.streams == Streams::WebSocket {
+            // Compression is offered to the server by the client, hop by hop: without the offer, messages come as they are.
+            host.effect(Effect::RemoveRequestHeader("sec-websocket-extensions".to_owned()));
+        }
         let small = self.announced_bytes.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
         let may_hold = small && !upgrade;
         let limits_want_body = self.operation.is_billed() && self.setup.limits.needs_body(&self.subject());
@@ -147,8 +151,8 @@ impl Open {
                 self.unbounded = unbounded;
                 self.admitted(reservation, service, host);
                 self.released = Some(host.now);
-                // Only headers that are still held can be changed, and only a name that cannot break out of one is put there.
-                if whole
+                // Only headers that have not gone on can be changed, and only a name that cannot break out of one is put there.
+                if (whole || self.operation.streams == Streams::WebSocket)
                     && let Some(model) =
                         self.facts.model.as_ref().filter(|model| model.bytes().all(|b| b.is_ascii_graphic()))
                 {

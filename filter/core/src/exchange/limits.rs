@@ -146,7 +146,7 @@ impl Open {
         }
     }
 
-    fn alert(&self, alerts: Vec<Alert>, service: &mut Service, host: &mut Host<'_>) {
+    pub(super) fn alert(&self, alerts: Vec<Alert>, service: &mut Service, host: &mut Host<'_>) {
         for alert in alerts {
             service.alert(&alert, &self.subject(), host);
         }

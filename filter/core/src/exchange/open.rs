@@ -3,8 +3,9 @@
 use std::{borrow::Cow, rc::Rc};
 
 use crate::{
-    dialect::{ErrorShape, Matched, Operation},
+    dialect::{ErrorShape, Matched, Operation, Streams},
     effect::Effect,
+    event::Part,
     frame::hide::UsageChunkHider,
     head::Headers,
     host::Host,
@@ -85,6 +86,8 @@ impl Target {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) id: uuid::Uuid,
+    /// What of a realtime connection is being settled.
+    pub(super) part: Option<Part>,
     pub(super) setup: Rc<Setup>,
     pub(super) started: Timestamp,
     pub(super) caller: Caller,
@@ -139,6 +142,7 @@ impl Open {
         let number = |name| headers.text(name)?.trim().parse::<u64>().ok();
         Some(Self {
             id: service.random().uuid_v7(host.now),
+            part: None,
             started: host.now,
             caller: setup.config.identity.resolve(headers, path, &key, host.properties),
             shape: operation.errors,
@@ -169,6 +173,11 @@ impl Open {
             trace: headers.text("traceparent").and_then(trace_context),
             setup,
         })
+    }
+
+    /// Whether the connection has become a WebSocket.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.operation.streams == Streams::WebSocket && self.status == Some(101)
     }
 
     pub(super) fn tenant(&self) -> &str {

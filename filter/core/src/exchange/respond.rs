@@ -44,8 +44,8 @@ impl Open {
         }
         let length = headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
         let fits = length.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
-        self.hold_reply =
-            tags == ResponseHeaders::Usage && self.setup.config.header_hold && !meter.is_stream() && fits && !end;
+        let may_hold = self.setup.config.header_hold && !self.is_upgraded();
+        self.hold_reply = tags == ResponseHeaders::Usage && may_hold && !meter.is_stream() && fits && !end;
         self.meter = Some(meter);
         if self.hold_reply { Verdict::Pause } else { Verdict::Continue }
     }

@@ -3,6 +3,7 @@
 use crate::{
     effect::Effect,
     event::{Outcome, UsageEvent},
+    frame::websocket::Sender,
     host::Host,
     metric::{Metric, Series},
     price::{self, Cost, CostStatus, PicoUsd},
@@ -32,8 +33,33 @@ impl Open {
             meter.finish();
             meter.snapshot()
         });
+        let settled = self.conclude(ended, snapshot, service, host);
+        self.tag(&settled, host);
+        self.write_states(States::of(settled), host);
+    }
+
+    /// Settles what the response, or one of several, has said: charges, counts, and hands its event over.
+    pub(super) fn conclude(
+        &mut self,
+        ended: &Ended,
+        snapshot: Option<Snapshot>,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Settled {
         let (outcome, reason) = self.outcome(ended, snapshot.as_ref());
-        let mut usage = self.usage(ended, outcome, snapshot.as_ref());
+        let usage = self.usage(ended, outcome, snapshot.as_ref());
+        self.conclude_as((outcome, reason), usage, snapshot, service, host)
+    }
+
+    /// As [`Self::conclude`], where what was consumed is known already.
+    pub(super) fn conclude_as(
+        &mut self,
+        (outcome, reason): (Outcome, Option<&'static str>),
+        mut usage: Usage,
+        snapshot: Option<Snapshot>,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Settled {
         for (flag, is_set) in [(Flag::Unbounded, self.unbounded), (Flag::UsageChunkVisible, self.usage_chunk_visible)] {
             if is_set {
                 usage.flags.insert(flag);
@@ -45,10 +71,10 @@ impl Open {
         let event = self.event(outcome, reason, usage, cost, snapshot, host);
         self.measure(&event, service, host);
         let bytes = service.accept(&event, host);
-        self.tag(&event, bytes, charge.tokens, host);
+        Settled { event, bytes, charged: charge.tokens }
     }
 
-    fn outcome(&self, ended: &Ended, snapshot: Option<&Snapshot>) -> (Outcome, Option<&'static str>) {
+    pub(super) fn outcome(&self, ended: &Ended, snapshot: Option<&Snapshot>) -> (Outcome, Option<&'static str>) {
         if let Some(reason) = self.refused {
             return (Outcome::Rejected, Some(reason));
         }
@@ -77,7 +103,8 @@ impl Open {
             Ended::Whole => (Outcome::UpstreamReset, Some("truncated")),
             Ended::Cut(end) if is_downstream(end) => (Outcome::ClientAborted, Some("client_disconnect")),
             Ended::Cut(_) if self.status.is_none() => (Outcome::UpstreamReset, Some("no_response")),
-            Ended::Cut(_) => (Outcome::UpstreamReset, Some("upstream_disconnect")),
+            Ended::Closed(Sender::Client) => (Outcome::ClientAborted, Some("client_disconnect")),
+            Ended::Cut(_) | Ended::Closed(Sender::Server) => (Outcome::UpstreamReset, Some("upstream_disconnect")),
         }
     }
 
@@ -87,7 +114,7 @@ impl Open {
             let consumed = self.refused.is_none() && self.released.is_some() && outcome != Outcome::ProviderError;
             return if consumed { meter::estimate_unanswered(&self.facts) } else { Usage::default() };
         };
-        let cut = matches!(ended, Ended::Cut(_)) || outcome == Outcome::UpstreamReset;
+        let cut = *ended != Ended::Whole || outcome == Outcome::UpstreamReset;
         meter::settle_usage(self.operation, &self.provider, snapshot, cut, &self.facts)
     }
 
@@ -123,19 +150,21 @@ impl Open {
         let by_reply = snapshot.is_stream.then_some(true);
         let is_streamed = self.facts.stream.or(by_reply).or(self.facts.complete.then_some(false));
         let streams = is_streamed == Some(true);
-        let (trace_id, span_id) = self.trace.take().unzip();
+        // Copies: a realtime connection has more events than one.
+        let (trace_id, span_id) = self.trace.clone().unzip();
         UsageEvent {
             id: self.id,
+            part: self.part,
             time: host.now,
             tenant: self.tenant().to_owned(),
-            user: self.caller.user.take(),
-            key_id: self.caller.key_id.take(),
-            labels: core::mem::take(&mut self.caller.labels),
+            user: self.caller.user.clone(),
+            key_id: self.caller.key_id.clone(),
+            labels: self.caller.labels.clone(),
             provider: self.provider.clone().into_owned(),
             dialect: self.operation.dialect_name(),
             operation: self.operation.name,
             endpoint: self.operation.endpoint,
-            request_model: self.facts.model.take(),
+            request_model: self.facts.model.clone(),
             response_model: snapshot.model,
             response_id: snapshot.id,
             service_tier: snapshot.service_tier,
@@ -156,7 +185,7 @@ impl Open {
                 .filter(|_| streams)
                 .map(|(from, to)| to.millis_since(from)),
             upstream_ms: self.released.zip(self.answered).map(|(from, to)| to.millis_since(from)),
-            request_id: self.request_id.take(),
+            request_id: self.request_id.clone(),
             trace_id,
             span_id,
         }
@@ -197,7 +226,9 @@ impl Open {
         }
     }
 
-    fn tag(&self, event: &UsageEvent, bytes: Vec<u8>, charged: u64, host: &mut Host<'_>) {
+    /// Response headers that tell the usage.
+    fn tag(&self, settled: &Settled, host: &mut Host<'_>) {
+        let event = &settled.event;
         if self.hold_reply && self.setup.config.tags.response_headers == ResponseHeaders::Usage {
             let tokens = [("x-meterr-input-tokens", event.usage.input), ("x-meterr-output-tokens", event.usage.output)];
             for (name, value) in tokens {
@@ -209,24 +240,67 @@ impl Open {
                 host.effect(Effect::SetResponseHeader("x-meterr-cost-usd", cost.to_string()));
             }
         }
+    }
+
+    pub(super) fn write_states(&self, states: States, host: &mut Host<'_>) {
         let number = |value: Option<u64>| value.unwrap_or(0).to_string().into_bytes();
-        let model = event.response_model.as_deref().or(event.request_model.as_deref()).unwrap_or_default();
-        let states = [
-            ("meterr", bytes),
-            ("meterr_tenant", event.tenant.clone().into_bytes()),
-            ("meterr_provider", event.provider.clone().into_bytes()),
-            ("meterr_model", model.as_bytes().to_vec()),
-            ("meterr_outcome", event.outcome.code().as_bytes().to_vec()),
-            ("meterr_usage_status", event.usage.status.code().as_bytes().to_vec()),
-            ("meterr_input_tokens", number(event.usage.input)),
-            ("meterr_output_tokens", number(event.usage.output)),
-            ("meterr_total_tokens", number(event.usage.total())),
-            ("meterr_cost_microusd", number(event.cost.total.map(PicoUsd::micros))),
+        let values = [
+            ("meterr", states.bytes),
+            ("meterr_tenant", self.tenant().as_bytes().to_vec()),
+            ("meterr_provider", self.provider.as_bytes().to_vec()),
+            ("meterr_model", states.model.as_bytes().to_vec()),
+            ("meterr_outcome", states.outcome.as_bytes().to_vec()),
+            ("meterr_usage_status", states.usage_status.as_bytes().to_vec()),
+            ("meterr_input_tokens", number(states.input)),
+            ("meterr_output_tokens", number(states.output)),
+            ("meterr_total_tokens", number(states.total)),
+            ("meterr_cost_microusd", number(states.cost.map(PicoUsd::micros))),
         ];
-        for (key, value) in states {
+        for (key, value) in values {
             host.effect(Effect::SetFilterState(key, value));
         }
-        host.effect(Effect::SetHitsAddend(charged));
+        host.effect(Effect::SetHitsAddend(states.charged));
+    }
+}
+
+/// What was settled.
+pub(super) struct Settled {
+    pub(super) event: UsageEvent,
+    /// The event, encoded.
+    pub(super) bytes: Vec<u8>,
+    /// Tokens that limits were charged with.
+    pub(super) charged: u64,
+}
+
+/// What filter state tells of an exchange.
+#[derive(Debug, Default)]
+pub(super) struct States {
+    pub(super) bytes: Vec<u8>,
+    pub(super) model: String,
+    pub(super) outcome: &'static str,
+    pub(super) usage_status: &'static str,
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) total: Option<u64>,
+    pub(super) cost: Option<PicoUsd>,
+    pub(super) charged: u64,
+}
+
+impl States {
+    /// Those of one event.
+    pub(super) fn of(settled: Settled) -> Self {
+        let Settled { event, bytes, charged } = settled;
+        Self {
+            bytes,
+            outcome: event.outcome.code(),
+            usage_status: event.usage.status.code(),
+            input: event.usage.input,
+            output: event.usage.output,
+            total: event.usage.total(),
+            cost: event.cost.total,
+            charged,
+            model: event.response_model.or(event.request_model).unwrap_or_default(),
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use super::*;
 use crate::{effect::LocalReply, host::NoProperties, store::MemoryStore, time::Timestamp};
 
 /// One worker with one service, a store of its own and a clock that moves a millisecond with each callback.
-struct World {
+pub(super) struct World {
     service: Service,
     store: MemoryStore,
     now: Timestamp,
-    effects: Vec<Effect>,
+    pub(super) effects: Vec<Effect>,
 }
 
 const BASE: u64 = 1_790_000_000;
@@ -19,7 +19,7 @@ const KEY: &str = "sk-planted-secret-0123456789";
 const PROMPT: &str = "planted prompt about a whale";
 
 impl World {
-    fn new(limits: &Value) -> Self {
+    pub(super) fn new(limits: &Value) -> Self {
         let config = json!({
             "header_hold": true,
             "identity": { "tenant": [{ "from": "header", "name": "x-tenant" }, { "from": "constant", "value": "acme" }] },
@@ -30,7 +30,7 @@ impl World {
         Self { service, store: MemoryStore::default(), now: Timestamp::from_secs(BASE), effects: Vec::new() }
     }
 
-    fn step<T>(&mut self, run: impl FnOnce(&mut Service, &mut Host<'_>) -> T) -> T {
+    pub(super) fn step<T>(&mut self, run: impl FnOnce(&mut Service, &mut Host<'_>) -> T) -> T {
         self.now = self.now.plus_millis(1);
         run(
             &mut self.service,
@@ -72,7 +72,7 @@ impl World {
         assert_eq!(verdict, Verdict::Continue);
     }
 
-    fn done(&mut self, exchange: &mut Exchange, details: &str) {
+    pub(super) fn done(&mut self, exchange: &mut Exchange, details: &str) {
         let end = StreamEnd { code_details: Some(details.to_owned()), response_flags: None };
         self.step(|service, host| exchange.on_done(&end, service, host));
     }
@@ -92,7 +92,7 @@ impl World {
     }
 }
 
-fn view<'a>(headers: &[(&'a str, &'a str)]) -> Headers<'a> {
+pub(super) fn view<'a>(headers: &[(&'a str, &'a str)]) -> Headers<'a> {
     Headers::new(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect())
 }
 
@@ -112,9 +112,9 @@ const LAST: &str =
 const USAGE: &str = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":9,\"total_tokens\":16}}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
-fn tpm(amount: u64, reserve: &str) -> Value {
+pub(super) fn tpm(amount: u64, reserve: &str) -> Value {
     json!([{ "id": "tpm", "per": ["tenant"], "unit": "tokens", "amount": amount, "reserve": reserve,
-             "window": { "kind": "fixed", "per": "minute" } }])
+             "notify_at": [], "window": { "kind": "fixed", "per": "minute" } }])
 }
 
 #[test]

@@ -76,6 +76,10 @@ pub enum Field {
     Total,
     /// Input read from a cache.
     CacheRead,
+    /// … of it audio.
+    CacheReadAudio,
+    /// … of it images.
+    CacheReadImage,
     /// Input written to a cache.
     CacheWrite,
     /// … with a life of five minutes.
@@ -129,6 +133,11 @@ pub enum Field {
     ClassName,
     /// Its count.
     ClassCount,
+    // ---- what a session is set to ----
+    /// Model that transcribes the input of a realtime session.
+    TranscriptionModel,
+    /// Format of the audio that a realtime session gives.
+    AudioFormat,
     // ---- other units ----
     /// Seconds of audio, as written.
     AudioSeconds,

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Admission, LimitState, Refusal, RefusalKind,
+    Admission, LimitState, Refusal, RefusalKind, Unit,
     cell::Cell,
     record::Hash,
-    reservation::{Alert, GroupHold, LimitHold, Reservation, SlotUse, Unsettled},
+    reservation::{Alert, GroupHold, Held, LimitHold, Reservation, SlotUse, Unsettled},
     slot::{self, Place},
     spec::{Dimension, Fallback, LimitSpec, Match, OnExceed},
     want::{Demand, Limit, Pricing, Subject, Want},
@@ -28,6 +28,9 @@ const MAX_LOOKS: u32 = 4;
 
 /// Before all keys of limits, apart from other plugins in the same namespace; the number is the record's layout.
 const TABLE: &[u8] = b"meterr/l2/";
+
+/// The decision of a limit that was not asked.
+const CHARGED: &str = "charged";
 
 /// All limits of a configuration.
 #[derive(Clone, Debug)]
@@ -75,8 +78,17 @@ struct Request<'a> {
     pricing: &'a dyn Pricing,
 }
 
+/// Prices for what is not held: nobody asks for them.
+struct Free;
+
+impl Pricing for Free {
+    fn cost(&self, _input: u64, _output: u64, _at_most: bool) -> Option<u64> {
+        Some(0)
+    }
+}
+
 enum Taken {
-    Held(GroupHold, Vec<LimitState>),
+    Held(Held),
     Refused,
     Failed,
 }
@@ -198,8 +210,8 @@ impl Limits {
                 return Attempt::Refused(reservation);
             }
             unbounded |= wants.iter().any(|want| want.is_unbounded);
-            match group.take(nth, &wants, request.subject, store, now, &mut reservation) {
-                Taken::Held(hold, states) => reservation.add(hold, states),
+            match group.take(nth, &wants, "admitted", request.subject, store, now) {
+                Taken::Held(held) => reservation.add(held),
                 Taken::Refused => return Attempt::Refused(reservation),
                 Taken::Failed => {
                     let states: Vec<LimitState> = wants.iter().map(|want| want.unknown(now)).collect();
@@ -214,6 +226,41 @@ impl Limits {
             }
         }
         Attempt::Admitted(reservation, unbounded)
+    }
+
+    /// What comes after the first response on a connection that was admitted: no limit is asked and nothing is held; all of it is charged
+    /// when it settles, as debt if there is no room. `is_request` says that it counts as an exchange of its own. Slots are not taken again:
+    /// the connection has its own.
+    pub fn charge_later(
+        &self,
+        subject: &Subject<'_>,
+        is_request: bool,
+        store: &dyn SharedStore,
+        now: Timestamp,
+    ) -> Reservation {
+        let mut reservation = Reservation::new(self.clone());
+        let request = Request { subject, demand: &Demand::default(), pricing: &Free };
+        for (nth, group) in self.0.iter().enumerate() {
+            let mut wants = group.wants(request);
+            wants.retain(|want| match want.limit.spec.unit {
+                Unit::ConcurrentRequests => false,
+                Unit::Requests => is_request,
+                Unit::Tokens | Unit::InputTokens | Unit::OutputTokens | Unit::Usd => true,
+            });
+            for want in &mut wants {
+                (want.hold, want.verdict) = (0, None);
+            }
+            if wants.is_empty() {
+                continue;
+            }
+            match group.take(nth, &wants, CHARGED, subject, store, now) {
+                Taken::Held(held) => reservation.add(held),
+                Taken::Refused | Taken::Failed => {
+                    reservation.states.extend(wants.iter().map(|want| want.unknown(now)));
+                }
+            }
+        }
+        reservation
     }
 
     /// What all applicable limits say, without taking anything: the longest wait is the one to tell. If none refuses any more, only what
@@ -330,10 +377,10 @@ impl Group {
         &self,
         nth: usize,
         wants: &[Want<'_>],
+        decision: &'static str,
         subject: &Subject<'_>,
         store: &dyn SharedStore,
         now: Timestamp,
-        reservation: &mut Reservation,
     ) -> Taken {
         let hash = self.hash(subject);
         let mut hint = None;
@@ -342,30 +389,24 @@ impl Group {
                 return Taken::Failed;
             };
             let mut hold = GroupHold { group: nth, key: place.key.clone(), hash, limits: Vec::new() };
-            let (mut states, mut alerts) = (Vec::new(), Vec::new());
+            let (mut states, mut alerts) = (Vec::with_capacity(wants.len()), Vec::new());
             for want in wants {
                 let spec = &want.limit.spec;
                 let cell = place.record.cell(want.limit.tag, spec.window, now);
-                let exceeds = want.exceeds(cell, now).is_some();
+                let exceeds = decision != CHARGED && want.exceeds(cell, now).is_some();
                 if exceeds && !want.limit.only_reports() {
                     return Taken::Refused;
                 }
                 let mark = cell.take(spec.window, want.hold, want.charge, now);
                 let passed = cell.newly_passed(spec.window, want.amount, &spec.notify_at, now);
-                let state = LimitState { held: want.taken(), ..want.state(cell, "admitted", exceeds, now) };
+                let state = LimitState { held: want.taken(), ..want.state(cell, decision, exceeds, now) };
                 alerts.extend(passed.map(|passed| Alert::new(&state, &self.per, passed)));
                 let (held, charged) = (want.hold, want.charge);
                 hold.limits.push(LimitHold { limit: want.at, amount: want.amount, held, charged, mark });
                 states.push(state);
             }
             match place.write(store) {
-                Ok(()) => {
-                    reservation.alerts.append(&mut alerts);
-                    if let Some(slot) = SlotUse::of(&place) {
-                        reservation.slots.extend(states.iter().map(|state| (Rc::clone(&state.id), slot)));
-                    }
-                    return Taken::Held(hold, states);
-                }
+                Ok(()) => return Taken::Held(Held { hold, states, alerts, slot: SlotUse::of(&place) }),
                 Err(StoreError::Conflict) => hint = Some(place.key),
                 Err(StoreError::Host(_)) => return Taken::Failed,
             }

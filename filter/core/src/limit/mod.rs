@@ -85,7 +85,8 @@ pub struct LimitState {
     pub remaining: i64,
     /// By when all that is counted now is forgotten, seconds since the epoch.
     pub reset_at: u64,
-    /// `admitted`; `rejected`; `passed`: there was room, but another limit refused; or `store_error`.
+    /// `admitted`; `rejected`; `passed`: there was room, but another limit refused; `store_error`; or `charged`: the limit was not asked again, on a
+    /// connection that it had admitted.
     pub decision: &'static str,
     /// Of a limit that only reports: whether it would have refused.
     pub would_reject: Option<bool>,

@@ -37,6 +37,15 @@ pub(super) struct GroupHold {
     pub(super) limits: Vec<LimitHold>,
 }
 
+/// What came of taking from one record.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) hold: GroupHold,
+    pub(super) states: Vec<LimitState>,
+    pub(super) alerts: Vec<Alert>,
+    pub(super) slot: Option<SlotUse>,
+}
+
 /// What an exchange consumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
@@ -116,8 +125,8 @@ pub struct Reservation {
     limits: Limits,
     holds: Vec<GroupHold>,
     pub(super) states: Vec<LimitState>,
-    pub(super) alerts: Vec<Alert>,
-    pub(super) slots: Vec<(Rc<str>, SlotUse)>,
+    alerts: Vec<Alert>,
+    slots: Vec<(Rc<str>, SlotUse)>,
 }
 
 /// How settling went.
@@ -145,7 +154,12 @@ impl Reservation {
         Self { limits, holds: Vec::new(), states: Vec::new(), alerts: Vec::new(), slots: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, hold: GroupHold, states: Vec<LimitState>) {
+    pub(super) fn add(&mut self, held: Held) {
+        let Held { hold, states, mut alerts, slot } = held;
+        if let Some(slot) = slot {
+            self.slots.extend(states.iter().map(|state| (Rc::clone(&state.id), slot)));
+        }
+        self.alerts.append(&mut alerts);
         self.holds.push(hold);
         self.states.extend(states);
     }
@@ -164,6 +178,24 @@ impl Reservation {
     /// Limits whose descriptor got a new counter, or none of its own.
     pub fn take_slot_uses(&mut self) -> Vec<(Rc<str>, SlotUse)> {
         core::mem::take(&mut self.slots)
+    }
+
+    /// Takes the slots of limits of concurrent requests out, for an exchange that settles in parts and ends later than the first of them.
+    pub fn take_slots(&mut self) -> Option<Self> {
+        let mut slots = Self::new(self.limits.clone());
+        for hold in &mut self.holds {
+            let Some(group) = self.limits.0.get(hold.group) else { continue };
+            let is_slot = |hold: &LimitHold| {
+                group.limits.get(hold.limit).is_some_and(|limit| limit.spec.unit == Unit::ConcurrentRequests)
+            };
+            let (held, rest): (Vec<LimitHold>, Vec<LimitHold>) = hold.limits.drain(..).partition(is_slot);
+            hold.limits = rest;
+            if !held.is_empty() {
+                slots.holds.push(GroupHold { limits: held, ..hold.clone() });
+            }
+        }
+        self.holds.retain(|hold| !hold.limits.is_empty());
+        if slots.holds.is_empty() { None } else { Some(slots) }
     }
 
     /// Replaces what was held by the truth, in the windows that it was taken from.

@@ -11,7 +11,7 @@ use crate::dialect::DialectId::{
     self, AnthropicMessages as Messages, BedrockConverse as Converse, BedrockInvoke as Invoke, CohereV1, CohereV2,
     DashScope, GeminiGenerate as Gemini, GeminiInteractions as Interactions, Ollama, OpenAiAudio as Audio,
     OpenAiChat as Chat, OpenAiCompletions as Completions, OpenAiEmbeddings as Embeddings, OpenAiImages as Images,
-    OpenAiModerations as Moderations, OpenAiResponses as Responses, Rerank, Watsonx,
+    OpenAiModerations as Moderations, OpenAiRealtime as Realtime, OpenAiResponses as Responses, Rerank, Watsonx,
 };
 
 /// `id: [hosts], goes to, [dialects], inject, verified`; every one of these is reached over TLS.
@@ -54,12 +54,12 @@ static ROWS: &[Row] = rows! {
     // Data-residency hosts: openai-python 3.54, `_data_residency.py`.
     "openai": ["api.openai.com", "us.api.openai.com", "eu.api.openai.com", "ae.api.openai.com", "au.api.openai.com",
         "in.api.openai.com", "jp.api.openai.com"], to("api.openai.com"),
-        [Chat, Responses, Embeddings, Completions, Images, Audio, Moderations], ASKS, KNOWN;
+        [Chat, Responses, Realtime, Embeddings, Completions, Images, Audio, Moderations], ASKS, KNOWN;
     "azure-openai": ["*.openai.azure.com", "*.cognitiveservices.azure.com", "*.azure-api.net"], TEMPLATE,
-        [Chat, Responses, Embeddings, Completions, Images, Audio], ASKS, KNOWN;
+        [Chat, Responses, Realtime, Embeddings, Completions, Images, Audio], ASKS, KNOWN;
     // Claude on Foundry: `/anthropic/v1/messages`, anthropic-python 2.12, `lib/foundry.py`.
     "azure-foundry": ["*.services.ai.azure.com", "*.inference.ai.azure.com"], TEMPLATE,
-        [Chat, Responses, Messages, Embeddings], ASKS, KNOWN;
+        [Chat, Responses, Realtime, Messages, Embeddings], ASKS, KNOWN;
     // The chat form is its OpenAI-compatible layer; nothing is injected there.
     "anthropic": ["api.anthropic.com"], to("api.anthropic.com"), [Messages, Chat], SILENT, KNOWN;
     // Signed: anthropic-python 2.12, `lib/aws`.
@@ -80,7 +80,7 @@ static ROWS: &[Row] = rows! {
         [Chat, Embeddings, Completions, Audio, Moderations], SILENT, KNOWN;
     // Below `/openai/v1`.
     "groq": ["api.groq.com"], to("api.groq.com"), [Chat, Responses, Embeddings, Audio], ASKS, KNOWN;
-    "xai": ["api.x.ai", "us-east-1.api.x.ai", "eu-west-1.api.x.ai"], to("api.x.ai"), [Chat, Responses, Messages, Images], ASKS, KNOWN;
+    "xai": ["api.x.ai", "us-east-1.api.x.ai", "eu-west-1.api.x.ai"], to("api.x.ai"), [Chat, Responses, Realtime, Messages, Images], ASKS, KNOWN;
     // Messages below `/anthropic` (recorded).
     "deepseek": ["api.deepseek.com"], to("api.deepseek.com"), [Chat, Responses, Messages, Completions], ASKS, KNOWN;
     "together": ["api.together.xyz", "api.together.ai"], to("api.together.xyz"),

@@ -64,7 +64,7 @@ impl RequestFacts {
         let stream = match operation.streams {
             Streams::ByBody | Streams::ByReply => None,
             Streams::Unless => Some(true),
-            Streams::Always => Some(true),
+            Streams::Always | Streams::WebSocket => Some(true),
             Streams::Never => Some(false),
         };
         Self { model, stream, ..Self::default() }

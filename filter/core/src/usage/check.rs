@@ -11,6 +11,8 @@ use crate::{
 pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) -> Usage {
     let mut usage = Usage {
         cache_read: counters.get(Field::CacheRead),
+        cache_read_audio: counters.get(Field::CacheReadAudio),
+        cache_read_image: counters.get(Field::CacheReadImage),
         cache_write: counters.get(Field::CacheWrite),
         cache_write_5m: counters.get(Field::CacheWrite5m),
         cache_write_1h: counters.get(Field::CacheWrite1h),

@@ -1,5 +1,6 @@
 //! Reads a response as it passes: encoding, framing, dialect, counters.
 
+pub mod message;
 mod snapshot;
 
 pub use snapshot::{Counters, Snapshot};
@@ -371,7 +372,9 @@ pub struct Estimate {
 pub fn estimate(snapshot: Option<&Snapshot>, facts: &RequestFacts) -> Estimate {
     Estimate {
         input: Some(facts.input_estimate()).filter(|tokens| *tokens > 0),
-        output: snapshot.map(|snapshot| estimate::tokens(snapshot.text_ascii, snapshot.text_non_ascii)),
+        output: snapshot.map(|snapshot| {
+            estimate::tokens(snapshot.text_ascii, snapshot.text_non_ascii).saturating_add(snapshot.audio_tokens())
+        }),
     }
 }
 
@@ -404,8 +407,7 @@ pub fn settle_usage(
 ) -> Usage {
     let estimate = estimate(Some(snapshot), facts);
     if !snapshot.counters.says_something() {
-        let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
-        let failed = snapshot.status >= 400 || (snapshot.error && !has_text);
+        let failed = snapshot.status >= 400 || (snapshot.error && snapshot.first_output.is_none());
         return if failed || !operation.is_billed() {
             Usage { flags: snapshot.flags, ..Usage::default() }
         } else if snapshot.audio_seconds.is_some() {

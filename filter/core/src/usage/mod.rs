@@ -49,6 +49,10 @@ pub struct Usage {
     pub input_uncached: Option<u64>,
     /// Input read from a cache.
     pub cache_read: Option<u64>,
+    /// … of it audio.
+    pub cache_read_audio: Option<u64>,
+    /// … of it images.
+    pub cache_read_image: Option<u64>,
     /// Input written to a cache, whatever its life.
     pub cache_write: Option<u64>,
     /// … with a life of five minutes.

@@ -31,6 +31,13 @@ impl Counters {
         }
     }
 
+    /// Takes over what a later record says.
+    pub(super) fn add(&mut self, later: &Self) {
+        for (slot, value) in self.0.iter_mut().zip(later.0) {
+            *slot = value.or(*slot);
+        }
+    }
+
     /// Whether any headline counter was said.
     pub(super) fn says_something(&self) -> bool {
         const HEADLINES: [Field; 10] = [
@@ -86,6 +93,8 @@ pub struct Snapshot {
     pub(super) is_placeholder: bool,
     pub(super) text_ascii: u64,
     pub(super) text_non_ascii: u64,
+    /// Microseconds of audio that passed, where audio is what the reply is of.
+    pub(super) audio_micros: u64,
     pub(super) flags: Flags,
 }
 
