@@ -140,6 +140,9 @@ impl Open {
                 self.reservation = Some(reservation);
                 self.count_decisions(host);
                 self.released = Some(host.now);
+                // Later filters, such as Envoy's own rate limit filter, see whose request it is; identity headers are gone by then.
+                host.effect(Effect::SetFilterState("meterr_tenant", self.tenant().as_bytes().to_vec()));
+                host.effect(Effect::SetFilterState("meterr_provider", self.provider.as_bytes().to_vec()));
                 // Only headers that are still held can be changed, and only a name that cannot break out of one is put there.
                 if whole
                     && let Some(model) =

@@ -20,6 +20,22 @@ use super::{Ended, StreamEnd, open::Open};
 /// Envoy's response flags that say that the downstream went away: connection termination and remote reset.
 const DOWNSTREAM_FLAGS: u64 = (1 << 14) | (1 << 33);
 
+/// The most that Envoy's rate limit filter takes for one descriptor: what is more, it drops without charging anything.
+const MAX_HITS: u64 = 1_000_000_000;
+
+/// Tokens that limits are charged with.
+#[derive(Clone, Copy, Debug, Default)]
+struct Charged {
+    input: u64,
+    output: u64,
+}
+
+impl Charged {
+    const fn total(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
 impl Open {
     pub(super) fn settle(mut self: Box<Self>, ended: &Ended, service: &mut Service, host: &mut Host<'_>) {
         if let Some(scan) = &mut self.scan {
@@ -39,7 +55,7 @@ impl Open {
         }
         let cost = self.cost(&usage, snapshot.as_ref(), host);
         let charged = self.charged(&usage, outcome, snapshot.as_ref());
-        self.settle_limits(charged, service, host);
+        self.settle_limits(charged.total(), service, host);
         let event = self.event(outcome, reason, usage, cost, snapshot, host);
         self.measure(&event, service, host);
         let bytes = service.accept(&event, host);
@@ -108,15 +124,18 @@ impl Open {
     }
 
     /// Tokens that limits are charged with: the truth, else the estimate. Never nothing for something.
-    fn charged(&self, usage: &Usage, outcome: Outcome, snapshot: Option<&Snapshot>) -> u64 {
-        match usage.status {
-            UsageStatus::None => 0,
-            _ if outcome == Outcome::Rejected || !self.operation.is_billed() => 0,
-            _ => usage.total().unwrap_or_else(|| {
+    fn charged(&self, usage: &Usage, outcome: Outcome, snapshot: Option<&Snapshot>) -> Charged {
+        match (usage.status, usage.input, usage.output) {
+            (UsageStatus::None, ..) => Charged::default(),
+            _ if outcome == Outcome::Rejected || !self.operation.is_billed() => Charged::default(),
+            (_, Some(input), Some(output)) => Charged { input, output },
+            (_, input, output) => {
                 let estimate = meter::estimate(snapshot, &self.facts);
-                let input = usage.input.or(estimate.input).unwrap_or(0);
-                input.saturating_add(usage.output.or(estimate.output).unwrap_or(0))
-            }),
+                Charged {
+                    input: input.or(estimate.input).unwrap_or(0),
+                    output: output.or(estimate.output).unwrap_or(0),
+                }
+            }
         }
     }
 
@@ -217,7 +236,7 @@ impl Open {
         }
     }
 
-    fn tag(&self, event: &UsageEvent, bytes: Vec<u8>, charged: u64, host: &mut Host<'_>) {
+    fn tag(&self, event: &UsageEvent, bytes: Vec<u8>, charged: Charged, host: &mut Host<'_>) {
         if self.hold_reply && self.setup.config.tags.response_headers == ResponseHeaders::Usage {
             let tokens = [("x-meterr-input-tokens", event.usage.input), ("x-meterr-output-tokens", event.usage.output)];
             for (name, value) in tokens {
@@ -230,6 +249,9 @@ impl Open {
             }
         }
         let number = |value: Option<u64>| value.unwrap_or(0).to_string().into_bytes();
+        let micros = event.cost.total.map(PicoUsd::micros);
+        // What a limit outside of meterr is to be charged with: estimates where nobody said, nothing for what is free.
+        let hits = |amount: u64| amount.min(MAX_HITS).to_string().into_bytes();
         let model = event.response_model.as_deref().or(event.request_model.as_deref()).unwrap_or_default();
         let states = [
             ("meterr", bytes),
@@ -241,12 +263,15 @@ impl Open {
             ("meterr_input_tokens", number(event.usage.input)),
             ("meterr_output_tokens", number(event.usage.output)),
             ("meterr_total_tokens", number(event.usage.total())),
-            ("meterr_cost_microusd", number(event.cost.total.map(PicoUsd::micros))),
+            ("meterr_cost_microusd", number(micros)),
+            ("meterr_charged_input_tokens", hits(charged.input)),
+            ("meterr_charged_output_tokens", hits(charged.output)),
+            ("meterr_charged_cost_microusd", hits(micros.unwrap_or(0))),
         ];
         for (key, value) in states {
             host.effect(Effect::SetFilterState(key, value));
         }
-        host.effect(Effect::SetHitsAddend(charged));
+        host.effect(Effect::SetHitsAddend(charged.total().min(MAX_HITS)));
     }
 }
 
