@@ -4,6 +4,7 @@ pub mod collector;
 pub mod envoy;
 pub mod prometheus;
 pub mod provider;
+pub mod ratelimit;
 pub mod recorded;
 pub mod server;
 pub mod sim;
