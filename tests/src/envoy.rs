@@ -1,4 +1,4 @@
-//! A real Envoy with the real filter, from the shape of `envoy/envoy.yaml`, pointed at stand-ins.
+//! A real Envoy with the real filter, from the shape of `envoy/envoy.yaml` or of an example, pointed at stand-ins.
 
 use std::{
     fs,
@@ -21,9 +21,14 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
+/// The reference configuration.
+pub const REFERENCE: &str = "envoy/envoy.yaml";
+
 /// What one Envoy is to be.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// The configuration file that it runs the shape of, from the root of the repository.
+    pub file: &'static str,
     /// Where providers are.
     pub provider: SocketAddr,
     /// Where the collector is.
@@ -64,10 +69,10 @@ pub fn binary() -> Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
-/// The reference file, pointed at these stand-ins.
+/// That file, pointed at these stand-ins.
 fn configuration(setup: &Setup, access_log: &Path) -> Result<Value> {
-    let text = fs::read_to_string(root().join("envoy/envoy.yaml"))?;
-    let mut file: Value = serde_yaml_ng::from_str(&text).context("envoy/envoy.yaml")?;
+    let text = fs::read_to_string(root().join(setup.file))?;
+    let mut file: Value = serde_yaml_ng::from_str(&text).context(setup.file)?;
     file["admin"]["address"]["socket_address"]["port_value"] = json!(setup.admin_port);
     let [clusters, listeners] = ["clusters", "listeners"].map(|name| format!("/static_resources/{name}"));
     let one = file.pointer_mut(&format!("{listeners}/0")).context("a listener")?;
@@ -116,7 +121,7 @@ impl Envoy {
         Self::start_with(setup, directory, |_| Ok(()))
     }
 
-    /// As [`Envoy::start`], after changing what `envoy/envoy.yaml` became.
+    /// As [`Envoy::start`], after changing what the file became.
     ///
     /// # Errors
     /// If it does not become ready; the error holds its log. And what `change` says.
@@ -216,17 +221,22 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(None)) {
+        end(&mut self.child);
+    }
+}
+
+/// Ends a program as an operator would, and if it does not listen, for good.
+pub fn end(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
+    let _gone = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    for _ in 0..200 {
+        if !matches!(child.try_wait(), Ok(None)) {
             return;
         }
-        let _gone = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        for _ in 0..200 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
+        thread::sleep(Duration::from_millis(20));
     }
+    let _gone = child.kill();
+    let _gone = child.wait();
 }

@@ -7,6 +7,7 @@ pub mod example;
 pub mod line;
 pub mod prometheus;
 pub mod provider;
+pub mod ratelimit;
 pub mod recorded;
 pub mod server;
 pub mod sim;

@@ -18,11 +18,12 @@ use tempfile::TempDir;
 
 use crate::{
     collector::{Collector, Mode},
-    envoy::{Envoy, Setup, root},
+    envoy::{Envoy, REFERENCE, Setup, root},
     example,
     line::{Line, Refusal},
     prometheus::Metrics,
     provider::Provider,
+    ratelimit::Mesh,
 };
 
 /// How long anything that must happen may take, however busy the machine is.
@@ -41,11 +42,13 @@ pub struct Options {
     pub concurrency: u32,
     /// Ports of listener, admin interface, provider and collector; 0 takes any.
     pub ports: [u16; 4],
+    /// The rate limit service of the whole mesh, if there is one: Envoy then runs [`Mesh::FILE`].
+    pub mesh: Option<Mesh>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: json!([]), header_hold: true, more: json!({}), concurrency: 2, ports: [0; 4] }
+        Self { limits: json!([]), header_hold: true, more: json!({}), concurrency: 2, ports: [0; 4], mesh: None }
     }
 }
 
@@ -106,6 +109,7 @@ impl Stack {
         let directory = tempfile::tempdir()?;
         let collector = Collector::start(collector, &directory.path().join("events.sqlite"))?;
         let setup = Setup {
+            file: options.mesh.as_ref().map_or(REFERENCE, |_| Mesh::FILE),
             provider: provider.address(),
             collector: collector.address(),
             configuration: Some(options.configuration()),
@@ -114,7 +118,9 @@ impl Stack {
             port: listener,
             admin_port: admin,
         };
-        let envoy = Envoy::start(&setup, directory.path())?;
+        let envoy = Envoy::start_with(&setup, directory.path(), |file| {
+            options.mesh.as_ref().map_or(Ok(()), |mesh| mesh.apply(file))
+        })?;
         Self::around(envoy, provider, collector, directory)
     }
 
@@ -172,6 +178,7 @@ impl Stack {
             let directory = tempfile::tempdir()?;
             let nowhere = ([127, 0, 0, 1], 9).into();
             let setup = Setup {
+                file: REFERENCE,
                 provider: nowhere,
                 collector: nowhere,
                 configuration: Some(configuration.clone()),

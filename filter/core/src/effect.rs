@@ -79,7 +79,7 @@ pub enum Effect {
     ReplaceResponseChunk(Vec<u8>),
     /// Write the stream's filter state `wasm.<key>`.
     SetFilterState(&'static str, Vec<u8>),
-    /// Write the registered filter state `envoy.ratelimit.hits_addend`.
+    /// Write the registered filter state `envoy.ratelimit.hits_addend`: at most 1,000,000,000, the most that Envoy charges at once.
     SetHitsAddend(u64),
     /// Add to a counter, set a gauge or record into a histogram, by the metric's kind.
     Measure(Metric, u64),

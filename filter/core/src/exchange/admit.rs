@@ -151,6 +151,8 @@ impl Open {
                 self.unbounded = unbounded;
                 self.admitted(reservation, service, host);
                 self.released = Some(host.now);
+                // Later filters, such as Envoy's own rate limit filter, see whose request it is; identity headers are gone by then.
+                self.say_whose(host);
                 // Only headers that have not gone on can be changed, and only a name that cannot break out of one is put there.
                 if (whole || self.operation.streams == Streams::WebSocket)
                     && let Some(model) =
@@ -167,6 +169,14 @@ impl Open {
                 }
                 self.refuse(&refusal, host)
             }
+        }
+    }
+
+    /// Writes to filter state whose exchange it is, once.
+    pub(super) fn say_whose(&mut self, host: &mut Host<'_>) {
+        if !core::mem::replace(&mut self.said_whose, true) {
+            host.effect(Effect::SetFilterState("meterr_tenant", self.tenant().as_bytes().to_vec()));
+            host.effect(Effect::SetFilterState("meterr_provider", self.provider.as_bytes().to_vec()));
         }
     }
 

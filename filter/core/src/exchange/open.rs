@@ -109,6 +109,8 @@ pub(super) struct Open {
     pub(super) injected: bool,
     pub(super) unbounded: bool,
     pub(super) usage_chunk_visible: bool,
+    /// Whether filter state tells tenant and provider already.
+    pub(super) said_whose: bool,
     pub(super) reservation: Option<Reservation>,
     /// Why we refused, if we did.
     pub(super) refused: Option<&'static str>,
@@ -159,6 +161,7 @@ impl Open {
             injected: false,
             unbounded: false,
             usage_chunk_visible: false,
+            said_whose: false,
             reservation: None,
             refused: None,
             limits: Vec::new(),

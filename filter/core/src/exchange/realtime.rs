@@ -309,7 +309,7 @@ impl Connection {
             let settled = slots.settle(Charge::default(), host.store, host.now);
             Open::keep(settled.unsettled, service, host);
         }
-        let Self { open, sum, .. } = *self;
+        let Self { mut open, sum, .. } = *self;
         open.write_states(sum.states(), host);
     }
 
@@ -377,7 +377,7 @@ impl Sum {
         sum.input = both(sum.input, one.input);
         sum.output = both(sum.output, one.output);
         sum.total = both(sum.total, one.total);
-        sum.charged = sum.charged.saturating_add(one.charged);
+        sum.charged = sum.charged.plus(one.charged);
         if let Some(cost) = one.cost {
             sum.cost = Some(PicoUsd(sum.cost.unwrap_or_default().0.saturating_add(cost.0)));
         }

@@ -5,6 +5,7 @@ use crate::{
     event::{Outcome, UsageEvent},
     frame::websocket::Sender,
     host::Host,
+    limit::Charge,
     metric::{Metric, Series},
     price::{self, Cost, CostStatus, PicoUsd},
     service::Service,
@@ -19,6 +20,9 @@ use super::{Ended, StreamEnd, open::Open};
 
 /// Envoy's response flags that say that the downstream went away: connection termination and remote reset.
 const DOWNSTREAM_FLAGS: u64 = (1 << 14) | (1 << 33);
+
+/// The most that Envoy's rate limit filter takes for one descriptor: what is more, it drops without charging anything.
+const MAX_HITS: u64 = 1_000_000_000;
 
 impl Open {
     pub(super) fn settle(mut self: Box<Self>, ended: &Ended, service: &mut Service, host: &mut Host<'_>) {
@@ -71,7 +75,7 @@ impl Open {
         let event = self.event(outcome, reason, usage, cost, snapshot, host);
         self.measure(&event, service, host);
         let bytes = service.accept(&event, host);
-        Settled { event, bytes, charged: charge.tokens }
+        Settled { event, bytes, charged: charge }
     }
 
     pub(super) fn outcome(&self, ended: &Ended, snapshot: Option<&Snapshot>) -> (Outcome, Option<&'static str>) {
@@ -242,12 +246,13 @@ impl Open {
         }
     }
 
-    pub(super) fn write_states(&self, states: States, host: &mut Host<'_>) {
+    pub(super) fn write_states(&mut self, states: States, host: &mut Host<'_>) {
+        self.say_whose(host);
         let number = |value: Option<u64>| value.unwrap_or(0).to_string().into_bytes();
+        // What a limit outside of meterr is to be charged with: estimates where nobody said, nothing for what is free.
+        let hits = |amount: u64| amount.min(MAX_HITS).to_string().into_bytes();
         let values = [
             ("meterr", states.bytes),
-            ("meterr_tenant", self.tenant().as_bytes().to_vec()),
-            ("meterr_provider", self.provider.as_bytes().to_vec()),
             ("meterr_model", states.model.as_bytes().to_vec()),
             ("meterr_outcome", states.outcome.as_bytes().to_vec()),
             ("meterr_usage_status", states.usage_status.as_bytes().to_vec()),
@@ -255,11 +260,14 @@ impl Open {
             ("meterr_output_tokens", number(states.output)),
             ("meterr_total_tokens", number(states.total)),
             ("meterr_cost_microusd", number(states.cost.map(PicoUsd::micros))),
+            ("meterr_charged_input_tokens", hits(states.charged.input)),
+            ("meterr_charged_output_tokens", hits(states.charged.output)),
+            ("meterr_charged_cost_microusd", hits(PicoUsd(states.charged.usd.into()).micros())),
         ];
         for (key, value) in values {
             host.effect(Effect::SetFilterState(key, value));
         }
-        host.effect(Effect::SetHitsAddend(states.charged));
+        host.effect(Effect::SetHitsAddend(states.charged.tokens.min(MAX_HITS)));
     }
 }
 
@@ -268,8 +276,8 @@ pub(super) struct Settled {
     pub(super) event: UsageEvent,
     /// The event, encoded.
     pub(super) bytes: Vec<u8>,
-    /// Tokens that limits were charged with.
-    pub(super) charged: u64,
+    /// What limits were charged with.
+    pub(super) charged: Charge,
 }
 
 /// What filter state tells of an exchange.
@@ -283,7 +291,7 @@ pub(super) struct States {
     pub(super) output: Option<u64>,
     pub(super) total: Option<u64>,
     pub(super) cost: Option<PicoUsd>,
-    pub(super) charged: u64,
+    pub(super) charged: Charge,
 }
 
 impl States {

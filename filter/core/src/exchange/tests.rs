@@ -51,6 +51,7 @@ impl World {
             ("content-length", &*length),
             ("accept-encoding", "gzip, deflate, br"),
         ];
+        headers.retain(|(name, _)| !more.iter().any(|(other, _)| name == other));
         headers.extend_from_slice(more);
         let headers = view(&headers);
         match self.step(|service, host| exchange.on_request_headers(&headers, false, service, host)) {
@@ -83,6 +84,13 @@ impl World {
             _ => None,
         };
         self.effects.iter().filter_map(event).collect()
+    }
+
+    /// The filter state that later filters see under that key.
+    fn state(&self, wanted: &str) -> Option<&str> {
+        let value = |effect: &'_ Effect| matches!(effect, Effect::SetFilterState(key, _) if *key == wanted);
+        let Effect::SetFilterState(_, bytes) = self.effects.iter().rfind(|effect| value(effect))? else { return None };
+        core::str::from_utf8(bytes).ok()
     }
 
     fn data(&self) -> Value {
@@ -208,6 +216,42 @@ fn ok_a_refusal_is_an_event_and_charges_nothing() {
         (&json!("rejected"), &json!(false), &json!(429))
     );
     assert_eq!(data["usage_status"], "none");
+}
+
+#[test]
+fn ok_later_filters_see_who_pays_before_the_request_goes_on() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    assert_eq!(world.request(&mut exchange, &[("x-tenant", "globex")], &chat(false)), Verdict::Continue);
+    assert_eq!((world.state("meterr_tenant"), world.state("meterr_provider")), (Some("globex"), Some("openai")));
+    assert_eq!(world.state("meterr_charged_input_tokens"), None, "nothing is charged yet");
+}
+
+#[test]
+fn ok_what_is_charged_outside_is_an_estimate_where_nobody_said() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    assert_eq!(world.request(&mut exchange, &[], &chat(false)), Verdict::Continue);
+    world.response(&mut exchange, &[JSON, &[("content-encoding", "zstd")]].concat());
+    world.body(&mut exchange, REPLY, true);
+    assert_eq!(world.data()["usage_status"], "missing");
+    assert_eq!(world.state("meterr_input_tokens"), Some("0"));
+    let charged = |key| world.state(key).expect("written").parse::<u64>().expect("a number");
+    let [input, output] = ["meterr_charged_input_tokens", "meterr_charged_output_tokens"].map(charged);
+    assert!(input > 0, "a request of {PROMPT:?} was sent");
+    assert!(world.effects.contains(&Effect::SetHitsAddend(input + output)));
+}
+
+#[test]
+fn ok_what_is_free_is_charged_nowhere() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    let count = [(":authority", "api.anthropic.com"), (":path", "/v1/messages/count_tokens")];
+    assert_eq!(world.request(&mut exchange, &count, &chat(false)), Verdict::Continue);
+    assert_eq!(world.state("meterr_tenant"), None, "no budget is asked");
+    world.response(&mut exchange, JSON);
+    world.body(&mut exchange, r#"{"input_tokens":2095}"#, true);
+    assert_eq!(world.data()["billable"], false);
+    assert_eq!(world.state("meterr_input_tokens"), Some("2095"));
+    assert_eq!(world.state("meterr_charged_input_tokens"), Some("0"));
+    assert!(world.effects.contains(&Effect::SetHitsAddend(0)));
 }
 
 #[test]

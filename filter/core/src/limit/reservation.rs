@@ -60,6 +60,17 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            usd: self.usd.saturating_add(other.usd),
+        }
+    }
+
     const fn of(&self, unit: Unit) -> u64 {
         match unit {
             Unit::Tokens => self.tokens,
