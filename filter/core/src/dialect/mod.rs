@@ -7,6 +7,7 @@ mod anthropic_messages;
 mod bedrock_converse;
 mod bedrock_invoke;
 mod cohere;
+mod common;
 mod dashscope;
 mod gemini;
 mod gemini_interactions;

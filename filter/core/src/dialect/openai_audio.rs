@@ -3,7 +3,8 @@
 //! Source: openai-python `types/audio/transcription*.py`; Mistral's transcriptions tell usage as its chat does.
 
 use super::{
-    Billing, Counting, DialectId, ErrorShape, Operation, Streams,
+    DialectId, Operation, Streams,
+    common::*,
     openai_chat::{ERROR, INPUT_DETAILS},
 };
 use crate::json::scan::{Field, Shape};
@@ -14,37 +15,20 @@ static TRANSCRIPTIONS: Operation = Operation {
     dialect: DialectId::OpenAiAudio,
     name: "transcription",
     endpoint: "/v1/audio/transcriptions",
-    method: "POST",
     paths: &["audio/transcriptions"],
     detect: true,
-    billing: Billing::Billed,
     streams: Streams::ByReply,
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
-    errors: ErrorShape::OpenAi,
-    can_inject: false,
-    counting: Counting::Inside,
-    bounded_parts: &[],
-    bounded_tools: &[],
     end_marker: Some(b"[DONE]"),
     end_records: &["transcript.text.done", "transcription.done"],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
 /// Mistral takes JSON too.
 static REQUEST: Shape = Shape::object(&[("model", &MODEL)]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
-static SECONDS: Shape = Shape::value(Field::AudioSeconds);
 // So spelled here, without an `s`.
 static AUDIO_DETAILS: Shape = Shape::object(&[("audio_tokens", &INPUT_AUDIO)]);
 static USAGE: Shape = Shape::object(&[
@@ -61,9 +45,6 @@ static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static REPLY: Shape = Shape::object(&[
     ("model", &RESPONSE_MODEL),
     ("text", &OUTPUT_TEXT),

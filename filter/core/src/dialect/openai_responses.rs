@@ -3,7 +3,11 @@
 //! Source: openai-python `types/responses/*`. A stream tells its usage unasked, in the record that ends it. `compact` answers with a
 //! document of its own kind and the same usage. Hosted tools are counted apart: `tool_usage`.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, openai_chat::ERROR};
+use super::{
+    Billing, Counting, DialectId, Operation, Streams,
+    common::*,
+    openai_chat::{CONTENT, ERROR},
+};
 use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE];
@@ -57,17 +61,12 @@ const RESPONSES: Operation = Operation {
     dialect: DialectId::OpenAiResponses,
     name: "chat",
     endpoint: "/v1/responses",
-    method: "POST",
     paths: &["responses"],
     detect: true,
-    billing: Billing::Billed,
     streams: Streams::ByBody,
     request: &REQUEST,
     reply: &RESPONSE,
     record: &RECORD,
-    errors: ErrorShape::OpenAi,
-    can_inject: false,
-    counting: Counting::Inside,
     bounded_parts: &[
         "text",
         "input_text",
@@ -83,26 +82,10 @@ const RESPONSES: Operation = Operation {
         "reasoning",
     ],
     bounded_tools: &["function", "custom"],
-    end_marker: None,
     end_records: &["response.completed", "response.incomplete", "response.failed", "response.cancelled"],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-static STREAM: Shape = Shape::value(Field::Stream);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static REQUEST_TIER: Shape = Shape::value(Field::RequestTier);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUT_JSON: Shape = Shape::value(Field::InputJson);
-static PART_TYPE: Shape = Shape::value(Field::PartType);
-static TOOL_TYPE: Shape = Shape::value(Field::ToolType);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
-static PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT), ("refusal", &INPUT_TEXT)]);
-static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
 static ITEM: Shape = Shape::object(&[
     // A message may leave its type out.
     ("type", &PART_TYPE),
@@ -114,8 +97,6 @@ static ITEM: Shape = Shape::object(&[
 ])
 .and(Field::Message);
 static INPUTS: Shape = Shape::value(Field::InputText).or_array(&ITEM);
-static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
-static TOOLS: Shape = Shape::array(&TOOL);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),
@@ -123,7 +104,7 @@ static REQUEST: Shape = Shape::object(&[
     ("service_tier", &REQUEST_TIER),
     ("instructions", &INPUT_TEXT),
     ("input", &INPUTS),
-    ("tools", &TOOLS),
+    ("tools", &TYPED_TOOLS),
     ("text", &INPUT_JSON),
     // What the server keeps is fed to the model too.
     ("previous_response_id", &UNBOUNDABLE),
@@ -131,18 +112,6 @@ static REQUEST: Shape = Shape::object(&[
     ("prompt", &UNBOUNDABLE),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
-static INPUT_IMAGE: Shape = Shape::value(Field::InputImage);
-static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
-static OUTPUT_IMAGE: Shape = Shape::value(Field::OutputImage);
-static REPORTED_COST: Shape = Shape::value(Field::ReportedCost);
-static WEB_SEARCHES: Shape = Shape::value(Field::WebSearches);
 static INPUT_DETAILS: Shape = Shape::object(&[
     ("cached_tokens", &CACHE_READ),
     ("cache_write_tokens", &CACHE_WRITE),
@@ -165,14 +134,7 @@ pub(super) static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
-static STATUS: Shape = Shape::value(Field::Status);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
 static INCOMPLETE: Shape = Shape::object(&[("reason", &FINISH_REASON)]);
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static WRITTEN: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("refusal", &OUTPUT_TEXT)]);
 static WRITTEN_PARTS: Shape = Shape::array(&WRITTEN);
 static OUTPUT_ITEM: Shape =
@@ -193,7 +155,7 @@ static RESPONSE: Shape = Shape::object(&[
 ]);
 
 /// In a stream the output came in deltas before: what the last record repeats is not counted again.
-static LAST: Shape = Shape::object(&[
+static LAST_RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),
     ("service_tier", &SERVICE_TIER),
@@ -204,6 +166,6 @@ static LAST: Shape = Shape::object(&[
     ("error", &ERROR),
 ]);
 static RECORD: Shape =
-    Shape::object(&[("type", &RECORD_TYPE), ("delta", &OUTPUT_TEXT), ("response", &LAST), ("error", &ERROR)]);
+    Shape::object(&[("type", &RECORD_TYPE), ("delta", &OUTPUT_TEXT), ("response", &LAST_RESPONSE), ("error", &ERROR)]);
 
 static COUNTED: Shape = Shape::object(&[("input_tokens", &INPUT), ("error", &ERROR)]);

@@ -53,7 +53,8 @@ pub enum Counting {
     InputOnly,
 }
 
-/// One thing that a client can ask for. Pure data; `..` from a constant of the same file fills what its siblings share.
+/// One thing that a client can ask for. Pure data; `..` from a constant of the same file, and in the end from [`Operation::BASE`], fills
+/// what its siblings share.
 pub struct Operation {
     /// Its dialect: the event's `dialect` is that one's name.
     pub dialect: DialectId,
@@ -113,6 +114,8 @@ pub struct Matched {
     pub model: Option<String>,
 }
 
+static NOTHING: Shape = Shape::object(&[]);
+
 /// Longest model name that a path may hold, in bytes.
 const MAX_MODEL: usize = 512;
 
@@ -171,6 +174,34 @@ fn text(bytes: Vec<u8>) -> Option<String> {
 }
 
 impl Operation {
+    /// What most operations are: posted, billed, in `OpenAI`'s shapes. Each says at least its dialect, its name, its endpoint and paths,
+    /// and what it picks.
+    pub(super) const BASE: Self = Self {
+        dialect: DialectId::OpenAiChat,
+        name: "chat",
+        endpoint: "/",
+        method: "POST",
+        paths: &[],
+        detect: false,
+        billing: Billing::Billed,
+        streams: Streams::Never,
+        request: &NOTHING,
+        reply: &NOTHING,
+        record: &NOTHING,
+        errors: ErrorShape::OpenAi,
+        can_inject: false,
+        counting: Counting::Inside,
+        bounded_parts: &[],
+        bounded_tools: &[],
+        end_marker: None,
+        end_records: &[],
+        start_record: None,
+        finish_ends: false,
+        header_counters: &[],
+        in_base64: false,
+        keeps_largest: false,
+    };
+
     /// The event's `dialect`.
     #[must_use]
     pub const fn dialect_name(&self) -> &'static str {
