@@ -58,6 +58,7 @@ leaves! {
     OUTPUT: Output;
     TOTAL: Total;
     CACHE_READ: CacheRead;
+    CACHE_READ_OUTSIDE: CacheReadOutside;
     CACHE_WRITE: CacheWrite;
     CACHE_WRITE_5M: CacheWrite5m;
     CACHE_WRITE_1H: CacheWrite1h;
@@ -67,6 +68,7 @@ leaves! {
     REASONING: Reasoning;
     OUTPUT_AUDIO: OutputAudio;
     OUTPUT_IMAGE: OutputImage;
+    CITATIONS: Citations;
     TOOL_INPUT: ToolInput;
     SUMMED_INPUT: SummedInput;
     VENDOR_INPUT: VendorInput;

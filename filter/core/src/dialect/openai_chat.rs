@@ -96,6 +96,9 @@ pub(super) static USAGE: Shape = Shape::object(&[
     ("cost", &COST),
     // Perplexity.
     ("num_search_queries", &WEB_SEARCHES),
+    ("citation_tokens", &CITATIONS),
+    // GigaChat.
+    ("precached_prompt_tokens", &CACHE_READ_OUTSIDE),
 ])
 .and(Field::Usage);
 

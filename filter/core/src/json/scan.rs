@@ -76,6 +76,8 @@ pub enum Field {
     Total,
     /// Input read from a cache.
     CacheRead,
+    /// Input read from a cache that the headline counter and the total leave out, whatever the dialect says (GigaChat).
+    CacheReadOutside,
     /// Input written to a cache.
     CacheWrite,
     /// … with a life of five minutes.
@@ -94,6 +96,8 @@ pub enum Field {
     OutputAudio,
     /// Images in the output.
     OutputImage,
+    /// Citations in the output that the headline counter and the total leave out (Perplexity).
+    Citations,
     /// Input that tools added, counted apart from the prompt (Gemini).
     ToolInput,
     /// Input by the provider's name for a family of models; the headline counter wins (Bedrock's vendors).

@@ -126,10 +126,9 @@ impl Meter {
     #[must_use]
     pub fn with_headers(mut self, headers: &Headers<'_>) -> Self {
         for (name, field) in self.records.operation.header_counters {
-            if let Some(Ok(count)) =
-                headers.get(name).and_then(|value| number::counter(Value::Number(value.trim_ascii())))
-            {
-                self.records.snapshot.counters.set(*field, count);
+            let value = headers.get(name).map(<[u8]>::trim_ascii);
+            if let Some(count) = value.and_then(|value| number::counter(Value::Number(value))) {
+                self.records.snapshot.count(*field, count);
             }
         }
         self
@@ -403,15 +402,20 @@ pub fn settle_usage(
     facts: &RequestFacts,
 ) -> Usage {
     let estimate = estimate(Some(snapshot), facts);
-    if !snapshot.counters.says_something() {
-        let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
-        let failed = snapshot.status >= 400 || (snapshot.error && !has_text);
+    let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
+    let failed = snapshot.status >= 400 || (snapshot.error && !has_text);
+    // Beside an error, zero says that nothing was consumed (MiniMax tells a total of zero).
+    if !snapshot.counters.says_something() || (failed && snapshot.counters.are_zero()) {
         return if failed || !operation.is_billed() {
             Usage { flags: snapshot.flags, ..Usage::default() }
         } else if snapshot.audio_seconds.is_some() {
             let audio_seconds = snapshot.audio_seconds.clone();
             Usage { status: UsageStatus::Reported, flags: snapshot.flags, audio_seconds, ..Usage::default() }
-        } else if snapshot.unreadable || snapshot.is_deferred {
+        } else if snapshot.unreadable
+            || snapshot.is_deferred
+            || snapshot.has_bad_seconds
+            || snapshot.counters.says_nonsense()
+        {
             Usage { status: UsageStatus::Missing, flags: snapshot.flags, ..Usage::default() }
         } else {
             estimated(estimate, snapshot.flags)
@@ -431,7 +435,18 @@ pub fn settle_usage(
             usage.flags.insert(Flag::InputEstimated);
         }
     }
+    // What was said and is no number stays unknown: neither reported nor estimated.
+    if usage.flags.contains(Flag::BadNumber) && usage.total().is_none() && !counts_no_tokens(&usage) {
+        let nothing = usage.input.or(usage.output).is_none();
+        usage.status = if nothing { UsageStatus::Missing } else { UsageStatus::Partial };
+    }
     usage
+}
+
+/// Whether it is known how much of something other than tokens was consumed.
+fn counts_no_tokens(usage: &Usage) -> bool {
+    usage.input.or(usage.output).is_none()
+        && (usage.search_units.or(usage.images).or(usage.characters).is_some() || usage.audio_seconds.is_some())
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub struct Usage {
     pub output_audio: Option<u64>,
     /// Images in the output.
     pub output_image: Option<u64>,
+    /// Citations in the output, which Perplexity prices apart. No field of the event.
+    pub citations: Option<u64>,
     /// Web searches.
     pub web_searches: Option<u64>,
     /// Units of search or rerank.

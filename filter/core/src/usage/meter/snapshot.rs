@@ -9,7 +9,11 @@ use crate::{
 
 /// Counters as they stand on the wire: the last value of each that is not null.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters([Option<u64>; COUNTERS]);
+pub struct Counters {
+    values: [Option<u64>; COUNTERS],
+    /// A bit for each counter whose last value is no count: it is unknown, and not the same as one that was never said.
+    bad: u64,
+}
 
 const COUNTERS: usize = Field::WebSearches as usize - Field::Input as usize + 1;
 
@@ -21,33 +25,61 @@ impl Counters {
     /// The value of that counter.
     #[must_use]
     pub fn get(&self, field: Field) -> Option<u64> {
-        self.0.get(Self::place(field)?).copied().flatten()
+        self.values.get(Self::place(field)?).copied().flatten()
     }
 
     /// Overwrites: usage in streams is cumulative, never a delta.
     pub fn set(&mut self, field: Field, value: u64) {
-        if let Some(slot) = Self::place(field).and_then(|place| self.0.get_mut(place)) {
-            *slot = Some(value);
+        self.put(field, Some(value), 0);
+    }
+
+    /// Says that the last value of that counter is no count.
+    pub(in super::super) fn spoil(&mut self, field: Field) {
+        self.put(field, None, 1);
+    }
+
+    fn put(&mut self, field: Field, value: Option<u64>, bad: u64) {
+        let Some(place) = Self::place(field) else { return };
+        if let Some(slot) = self.values.get_mut(place) {
+            *slot = value;
+            self.bad = (self.bad & !(1 << place)) | (bad << place);
         }
+    }
+
+    /// Whether the last value of that counter is no count.
+    #[must_use]
+    pub fn is_bad(&self, field: Field) -> bool {
+        Self::place(field).is_some_and(|place| self.bad >> place & 1 != 0)
     }
 
     /// Whether any headline counter was said.
     pub(super) fn says_something(&self) -> bool {
-        const HEADLINES: [Field; 10] = [
-            Field::Input,
-            Field::Output,
-            Field::Total,
-            Field::VendorInput,
-            Field::VendorOutput,
-            Field::MetricsInput,
-            Field::MetricsOutput,
-            Field::SearchUnits,
-            Field::Images,
-            Field::Characters,
-        ];
         HEADLINES.into_iter().any(|field| self.get(field).is_some())
     }
+
+    /// Whether any headline counter was said and is no count.
+    pub(super) fn says_nonsense(&self) -> bool {
+        HEADLINES.into_iter().any(|field| self.is_bad(field))
+    }
+
+    /// Whether all that was said is zero.
+    pub(super) fn are_zero(&self) -> bool {
+        self.bad == 0 && self.values.iter().all(|value| value.unwrap_or(0) == 0)
+    }
 }
+
+const HEADLINES: [Field; 10] = [
+    Field::Input,
+    Field::Output,
+    Field::Total,
+    Field::VendorInput,
+    Field::VendorOutput,
+    Field::MetricsInput,
+    Field::MetricsOutput,
+    Field::SearchUnits,
+    Field::Images,
+    Field::Characters,
+];
 
 /// What a response has said so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +112,8 @@ pub struct Snapshot {
     pub(super) is_deferred: bool,
     /// Seconds of audio.
     pub(super) audio_seconds: Option<String>,
+    /// What is said of them is no number.
+    pub(super) has_bad_seconds: bool,
     pub(super) status: u32,
     pub(super) counters: Counters,
     /// The output counter is the placeholder of the first record.
@@ -100,8 +134,8 @@ impl Snapshot {
 /// A class of tokens and its count, from an element of a list.
 #[derive(Debug, Default)]
 pub(super) struct Class {
-    pub(super) name: Vec<u8>,
-    pub(super) count: Option<u64>,
+    name: Vec<u8>,
+    count: Option<Result<u64, number::BadNumber>>,
 }
 
 impl Snapshot {
@@ -136,7 +170,7 @@ impl Snapshot {
                     class.name = head.to_vec();
                 }
             }
-            Field::ClassCount => class.count = number::counter(found.value).and_then(Result::ok),
+            Field::ClassCount => class.count = number::counter(found.value),
             Field::InputClass | Field::OutputClass | Field::CacheWriteClass => {
                 if matches!(found.value, Value::ObjectEnd(_)) {
                     let Class { name, count } = core::mem::take(class);
@@ -152,14 +186,15 @@ impl Snapshot {
                     };
                     if let Some(counter) = counter {
                         // A count that is left out is zero.
-                        self.counters.set(counter, count.unwrap_or(0));
+                        self.count(counter, count.unwrap_or(Ok(0)));
                     }
                 }
             }
             Field::SummedInput => {
-                if let Some(Ok(count)) = number::counter(found.value) {
-                    let sum = self.counters.get(Field::Input).unwrap_or(0).saturating_add(count);
-                    self.counters.set(Field::Input, sum);
+                // One that is no count leaves the sum unknown, whatever the others say.
+                if let Some(count) = number::counter(found.value).filter(|_| !self.counters.is_bad(Field::Input)) {
+                    let sum = self.counters.get(Field::Input).unwrap_or(0);
+                    self.count(Field::Input, count.map(|count| sum.saturating_add(count)));
                 }
             }
             Field::Images => {
@@ -168,8 +203,15 @@ impl Snapshot {
                 }
             }
             Field::AudioSeconds => {
-                if let Value::Number(digits) = found.value {
-                    self.audio_seconds = number::decimal(digits);
+                if found.value != Value::Null {
+                    self.audio_seconds = match found.value {
+                        Value::Number(digits) => number::decimal(digits),
+                        _ => None,
+                    };
+                    self.has_bad_seconds = self.audio_seconds.is_none();
+                    if self.has_bad_seconds {
+                        self.flags.insert(Flag::BadNumber);
+                    }
                 }
             }
             Field::OutputText => {
@@ -200,14 +242,21 @@ impl Snapshot {
                 if Counters::place(field).is_none() {
                     return;
                 }
-                match number::counter(found.value) {
-                    Some(Ok(count)) if operation.keeps_largest => {
-                        self.counters.set(field, self.counters.get(field).unwrap_or(0).max(count));
-                    }
-                    Some(Ok(count)) => self.counters.set(field, count),
-                    Some(Err(number::BadNumber)) => self.flags.insert(Flag::BadNumber),
-                    None => {}
+                if let Some(count) = number::counter(found.value) {
+                    let least = if operation.keeps_largest { self.counters.get(field).unwrap_or(0) } else { 0 };
+                    self.count(field, count.map(|count| count.max(least)));
                 }
+            }
+        }
+    }
+
+    /// Takes what a counter says.
+    pub(super) fn count(&mut self, field: Field, count: Result<u64, number::BadNumber>) {
+        match count {
+            Ok(count) => self.counters.set(field, count),
+            Err(number::BadNumber) => {
+                self.counters.spoil(field);
+                self.flags.insert(Flag::BadNumber);
             }
         }
     }
