@@ -17,6 +17,7 @@ leaves! {
     CHOICES_WANTED: Choices;
     REQUEST_TIER: RequestTier;
     INPUT_TEXT: InputText;
+    SPOKEN_TEXT: SpokenText;
     INPUT_JSON: InputJson;
     INPUT_TOKEN: InputToken;
     PART_TYPE: PartType;
@@ -83,6 +84,7 @@ leaves! {
     CLASS_NAME: ClassName;
     CLASS_COUNT: ClassCount;
     SECONDS: AudioSeconds;
+    DURATION: Duration;
     REPORTED_COST: ReportedCost;
 }
 

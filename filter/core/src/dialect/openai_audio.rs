@@ -1,6 +1,8 @@
-//! `openai.audio`: transcription. Its request is a form; its usage is tokens or, for whisper-1, seconds.
+//! `openai.audio`: transcription, translation and speech. Requests to hear are forms; their usage is tokens or, for whisper-1, seconds.
+//! Speech is billed by the characters of the request, or by tokens, which only a stream of events tells.
 //!
-//! Source: openai-python `types/audio/transcription*.py`; Mistral's transcriptions tell usage as its chat does.
+//! Sources: openai-python `types/audio/transcription*.py`, `types/audio/speech_create_params.py`, openai-openapi `SpeechAudioDoneEvent`;
+//! Mistral's transcriptions tell usage as its chat does.
 
 use super::{
     DialectId, Operation, Streams,
@@ -9,25 +11,48 @@ use super::{
 };
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&TRANSCRIPTIONS];
+pub(super) static OPERATIONS: &[&Operation] = &[&TRANSCRIPTIONS, &TRANSLATIONS, &SPEECH];
 
-static TRANSCRIPTIONS: Operation = Operation {
+static TRANSCRIPTIONS: Operation = HEARD;
+
+/// Tells no usage; its verbose form tells how long the audio is.
+static TRANSLATIONS: Operation = Operation {
+    name: "translation",
+    endpoint: "/v1/audio/translations",
+    paths: &["deployments/{model}/audio/translations", "audio/translations"],
+    ..HEARD
+};
+
+static SPEECH: Operation = Operation {
+    name: "speech",
+    endpoint: "/v1/audio/speech",
+    paths: &["deployments/{model}/audio/speech", "audio/speech"],
+    streams: Streams::ByReply,
+    request: &SPOKEN,
+    end_records: &["speech.audio.done"],
+    ..HEARD
+};
+
+const HEARD: Operation = Operation {
     dialect: DialectId::OpenAiAudio,
     name: "transcription",
     endpoint: "/v1/audio/transcriptions",
-    paths: &["audio/transcriptions"],
+    paths: &["deployments/{model}/audio/transcriptions", "audio/transcriptions"],
     detect: true,
-    streams: Streams::ByReply,
+    streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
     end_marker: Some(b"[DONE]"),
     end_records: &["transcript.text.done", "transcription.done"],
+    is_estimable: false,
+    may_be_opaque: true,
     ..Operation::BASE
 };
 
-/// Mistral takes JSON too.
-static REQUEST: Shape = Shape::object(&[("model", &MODEL)]);
+/// The fields of a form, or members: Mistral takes JSON too.
+static REQUEST: Shape = Shape::object(&[("model", &MODEL), ("stream", &STREAM), ("prompt", &INPUT_TEXT)]);
+static SPOKEN: Shape = Shape::object(&[("model", &MODEL), ("input", &SPOKEN_TEXT), ("instructions", &INPUT_TEXT)]);
 
 // So spelled here, without an `s`.
 static AUDIO_DETAILS: Shape = Shape::object(&[("audio_tokens", &INPUT_AUDIO)]);
@@ -48,8 +73,7 @@ static USAGE: Shape = Shape::object(&[
 static REPLY: Shape = Shape::object(&[
     ("model", &RESPONSE_MODEL),
     ("text", &OUTPUT_TEXT),
-    // Without a usage, the length of what was heard.
-    ("duration", &SECONDS),
+    ("duration", &DURATION),
     ("usage", &USAGE),
     ("error", &ERROR),
 ]);

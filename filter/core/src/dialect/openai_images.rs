@@ -10,7 +10,12 @@ pub(super) static OPERATIONS: &[&Operation] = &[&GENERATIONS, &EDITS, &VARIATION
 static GENERATIONS: Operation = CREATE;
 
 /// Its request is a form.
-static EDITS: Operation = Operation { endpoint: "/v1/images/edits", paths: &["images/edits"], detect: false, ..CREATE };
+static EDITS: Operation = Operation {
+    endpoint: "/v1/images/edits",
+    paths: &["deployments/{model}/images/edits", "images/edits"],
+    detect: false,
+    ..CREATE
+};
 
 static VARIATIONS: Operation =
     Operation { endpoint: "/v1/images/variations", paths: &["images/variations"], detect: false, ..CREATE };
@@ -19,12 +24,13 @@ const CREATE: Operation = Operation {
     dialect: DialectId::OpenAiImages,
     name: "image_generation",
     endpoint: "/v1/images/generations",
-    paths: &["images/generations"],
+    paths: &["deployments/{model}/images/generations", "images/generations"],
     detect: true,
     streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
+    is_estimable: false,
     end_records: &["image_generation.completed", "image_edit.completed"],
     ..Operation::BASE
 };

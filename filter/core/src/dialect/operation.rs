@@ -103,6 +103,10 @@ pub struct Operation {
     pub in_base64: bool,
     /// Whether a counter keeps its largest value rather than its last: servers that say 0 in later records.
     pub keeps_largest: bool,
+    /// Whether the text of request and reply says how many tokens there were. If not, what nobody tells is missing.
+    pub is_estimable: bool,
+    /// Whether a reply may be no document at all: speech, or a transcript as plain text.
+    pub may_be_opaque: bool,
 }
 
 /// An operation and what its path says.
@@ -200,6 +204,8 @@ impl Operation {
         header_counters: &[],
         in_base64: false,
         keeps_largest: false,
+        is_estimable: true,
+        may_be_opaque: false,
     };
 
     /// The event's `dialect`.

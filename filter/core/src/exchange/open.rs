@@ -133,7 +133,10 @@ impl Open {
             hold: Hold::No,
             hold_reply: false,
             facts: RequestFacts::known(operation, model.clone()),
-            scan: Some(RequestScan::new(operation, model, headers.get("content-encoding"))),
+            scan: Some(
+                RequestScan::new(operation, model, headers.get("content-encoding"))
+                    .with_content_type(headers.get("content-type").unwrap_or_default()),
+            ),
             announced_bytes: number("content-length"),
             decided: false,
             injected: false,

@@ -32,6 +32,8 @@ pub enum Field {
     Message,
     /// Text that the model reads: counted for the input estimate.
     InputText,
+    /// Text that is spoken: its characters are what is billed.
+    SpokenText,
     /// JSON that the model reads as a whole, such as a tool's schema: its bytes count for the input estimate.
     InputJson,
     /// A token that the client counted itself: one number in a list of them.
@@ -134,8 +136,10 @@ pub enum Field {
     /// Its count.
     ClassCount,
     // ---- other units ----
-    /// Seconds of audio, as written.
+    /// Seconds of audio that are billed, as written.
     AudioSeconds,
+    /// Length of the audio in seconds, as written: what is billed, where nothing else is said.
+    Duration,
     /// The provider's own statement of cost, as written.
     ReportedCost,
     /// What the platform measured, as a whole: it comes last.
@@ -202,6 +206,8 @@ pub enum Value<'a> {
         bytes: u64,
         /// How many of those are not ASCII.
         non_ascii: u64,
+        /// Length of the whole string in characters.
+        chars: u64,
     },
     /// An object begins.
     ObjectStart,

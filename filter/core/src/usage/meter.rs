@@ -160,6 +160,10 @@ impl Meter {
         let read = inflate.push(bytes, &mut |decoded| {
             if *framing == Framing::Undecided {
                 *framing = sniff(decoded);
+                if *framing == Framing::Sse && records.operation.may_be_opaque {
+                    // A transcript may begin like an event; events are announced as such.
+                    *framing = Framing::Opaque;
+                }
                 if matches!(framing, Framing::Sse | Framing::Events) {
                     records.scanner = Scanner::new(records.operation.record);
                 }
@@ -287,7 +291,9 @@ impl EventSink for Records {
 impl Records {
     fn unreadable(&mut self) {
         self.snapshot.unreadable = !self.snapshot.counters.says_something();
-        self.snapshot.flags.insert(Flag::MalformedBody);
+        if !self.operation.may_be_opaque {
+            self.snapshot.flags.insert(Flag::MalformedBody);
+        }
     }
 
     /// Takes documents, one after another; `true` if there is more than one.
@@ -404,14 +410,22 @@ pub fn settle_usage(
     let estimate = estimate(Some(snapshot), facts);
     let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
     let failed = snapshot.status >= 400 || (snapshot.error && !has_text);
+    let characters = facts.characters;
     // Beside an error, zero says that nothing was consumed (MiniMax tells a total of zero).
     if !snapshot.counters.says_something() || (failed && snapshot.counters.are_zero()) {
         return if failed || !operation.is_billed() {
             Usage { flags: snapshot.flags, ..Usage::default() }
-        } else if snapshot.audio_seconds.is_some() {
-            let audio_seconds = snapshot.audio_seconds.clone();
-            Usage { status: UsageStatus::Reported, flags: snapshot.flags, audio_seconds, ..Usage::default() }
+        } else if characters.is_some() || snapshot.seconds().is_some() {
+            let audio_seconds = snapshot.seconds();
+            Usage {
+                status: UsageStatus::Reported,
+                flags: snapshot.flags,
+                audio_seconds,
+                characters,
+                ..Usage::default()
+            }
         } else if snapshot.unreadable
+            || !operation.is_estimable
             || snapshot.is_deferred
             || snapshot.has_bad_seconds
             || snapshot.counters.says_nonsense()
@@ -423,7 +437,8 @@ pub fn settle_usage(
     }
     let mut usage = check::usage(operation, provider, &snapshot.counters);
     usage.flags = usage.flags.and(snapshot.flags);
-    usage.audio_seconds.clone_from(&snapshot.audio_seconds);
+    usage.audio_seconds = snapshot.seconds();
+    usage.characters = usage.characters.or(characters);
     let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     usage.status = UsageStatus::Reported;
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {

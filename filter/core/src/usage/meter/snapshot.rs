@@ -112,6 +112,8 @@ pub struct Snapshot {
     pub(super) is_deferred: bool,
     /// Seconds of audio.
     pub(super) audio_seconds: Option<String>,
+    /// The length of the audio in seconds.
+    pub(super) duration: Option<String>,
     /// What is said of them is no number.
     pub(super) has_bad_seconds: bool,
     pub(super) status: u32,
@@ -124,6 +126,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Seconds of audio: those that are billed, else all there are.
+    pub(super) fn seconds(&self) -> Option<String> {
+        self.audio_seconds.as_ref().or(self.duration.as_ref()).cloned()
+    }
+
     /// Whether the model said that it stopped, or the whole reply came.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
@@ -202,16 +209,19 @@ impl Snapshot {
                     self.counters.set(Field::Images, images);
                 }
             }
-            Field::AudioSeconds => {
+            Field::AudioSeconds | Field::Duration => {
                 if found.value != Value::Null {
-                    self.audio_seconds = match found.value {
+                    let seconds = match found.value {
                         Value::Number(digits) => number::decimal(digits),
                         _ => None,
                     };
-                    self.has_bad_seconds = self.audio_seconds.is_none();
+                    self.has_bad_seconds = seconds.is_none();
                     if self.has_bad_seconds {
                         self.flags.insert(Flag::BadNumber);
                     }
+                    let place =
+                        if found.field == Field::Duration { &mut self.duration } else { &mut self.audio_seconds };
+                    *place = seconds;
                 }
             }
             Field::OutputText => {
