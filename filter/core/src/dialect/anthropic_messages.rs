@@ -2,10 +2,11 @@
 //!
 //! Source: anthropic-python `types/usage.py`, `types/message_delta_usage.py`, `lib/streaming/_messages.py`.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, common::*};
+use super::{Billing, Counting, DialectId, ErrorShape, Job, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&CREATE, &COUNT_TOKENS, &VERTEX_COUNT_TOKENS, &VERTEX, &VERTEX_STREAM];
+pub(super) static OPERATIONS: &[&Operation] =
+    &[&CREATE, &COUNT_TOKENS, &VERTEX_COUNT_TOKENS, &VERTEX, &VERTEX_STREAM, &BATCH, &BATCH_RESULTS];
 
 static CREATE: Operation = MESSAGES_OPERATION;
 
@@ -29,6 +30,40 @@ static VERTEX_STREAM: Operation = Operation {
     endpoint: "/v1/projects/{project}/locations/{location}/publishers/anthropic/models/{model}:streamRawPredict",
     paths: &["publishers/anthropic/models/{model}:streamRawPredict"],
     streams: Streams::Always,
+    ..MESSAGES_OPERATION
+};
+
+/// Many messages at half the price, made later.
+static BATCH: Operation = Operation {
+    name: "batch",
+    endpoint: "/v1/messages/batches",
+    paths: &["v1/messages/batches"],
+    detect: false,
+    billing: Billing::Free,
+    streams: Streams::Never,
+    job: Job::Starts,
+    request: &NOTHING,
+    reply: &BATCH_REPLY,
+    record: &BATCH_REPLY,
+    ..MESSAGES_OPERATION
+};
+
+/// A line for each message, which tells its usage each time that it is read: the first reading of all lines is billed.
+static BATCH_RESULTS: Operation = Operation {
+    name: "batch",
+    endpoint: "/v1/messages/batches/{id}/results",
+    method: "GET",
+    paths: &["v1/messages/batches/{id}/results"],
+    detect: false,
+    billing: Billing::Reread,
+    streams: Streams::Never,
+    job: Job::Tells,
+    service_tier: Some("batch"),
+    request: &NOTHING,
+    reply: &BATCH_LINE,
+    record: &BATCH_LINE,
+    end_records: &[],
+    start_record: None,
     ..MESSAGES_OPERATION
 };
 
@@ -128,5 +163,11 @@ static RECORD: Shape = Shape::object(&[
     ("usage", &USAGE),
     ("error", &ERROR),
 ]);
+
+static BATCH_REPLY: Shape = Shape::object(&[("id", &RESPONSE_ID), ("processing_status", &STATUS), ("error", &ERROR)]);
+static BATCH_MESSAGE: Shape =
+    Shape::object(&[("model", &RESPONSE_MODEL), ("stop_reason", &FINISH_REASON), ("usage", &USAGE)]);
+static BATCH_RESULT: Shape = Shape::object(&[("message", &BATCH_MESSAGE)]);
+static BATCH_LINE: Shape = Shape::object(&[("result", &BATCH_RESULT)]).and(Field::Summed);
 
 static COUNT: Shape = Shape::object(&[("input_tokens", &INPUT), ("error", &ERROR), ("type", &RECORD_TYPE)]);

@@ -1,5 +1,6 @@
 //! What most dialects pick: values by their meaning, and the few shapes that several of them share to the letter.
 
+pub(super) use super::operation::NOTHING;
 use crate::json::scan::{Field, Shape};
 
 macro_rules! leaves {

@@ -4,10 +4,11 @@
 //! Source: google-genai `types.py` (`GenerateContentResponseUsageMetadata`, `EmbedContentResponse`). Each chunk may tell usage; it is
 //! cumulative. Vertex sends a usage without counters on every chunk but the last. A count of zero is left out.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, common::*};
+use super::{Billing, Counting, DialectId, ErrorShape, Job, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&GENERATE_OPERATION, &STREAM, &COUNT, &EMBED, &EMBED_BATCH, &PREDICT];
+pub(super) static OPERATIONS: &[&Operation] =
+    &[&GENERATE_OPERATION, &STREAM, &COUNT, &EMBED, &EMBED_BATCH, &PREDICT, &BATCH, &BATCH_RESULTS];
 
 static GENERATE_OPERATION: Operation = GENERATE;
 
@@ -57,6 +58,34 @@ static PREDICT: Operation = Operation {
     counting: Counting::InputOnly,
     reply: &PREDICTIONS_REPLY,
     record: &PREDICTIONS_REPLY,
+    ..GENERATE
+};
+
+/// Many requests at half the price, made later.
+static BATCH: Operation = Operation {
+    endpoint: "/v1beta/models/{model}:batchGenerateContent",
+    paths: &["{model}:batchGenerateContent"],
+    billing: Billing::Free,
+    job: Job::Starts,
+    ..BATCH_OPERATION
+};
+
+/// Tells the usage of each reply each time that it is read, and all of them twice: one place is read. The first reading is billed.
+static BATCH_RESULTS: Operation = Operation {
+    endpoint: "/v1beta/batches/{id}",
+    method: "GET",
+    paths: &["v1beta/batches/{id}", "v1alpha/batches/{id}", "v1/batches/{id}"],
+    billing: Billing::Reread,
+    job: Job::Tells,
+    ..BATCH_OPERATION
+};
+
+const BATCH_OPERATION: Operation = Operation {
+    name: "batch",
+    detect: false,
+    request: &NOTHING,
+    reply: &BATCH_REPLY,
+    record: &BATCH_REPLY,
     ..GENERATE
 };
 
@@ -159,6 +188,21 @@ static WRAPPED: Shape = Shape::object(&[
 ]);
 static RESPONSE: Shape = Shape::object(MEMBERS);
 static RESPONSES: Shape = Shape::object(MEMBERS).or_array(&RESPONSE);
+
+static BATCH_STATE: Shape = Shape::object(&[("state", &STATUS)]);
+static BATCH_RESPONSE: Shape =
+    Shape::object(&[("modelVersion", &RESPONSE_MODEL), ("candidates", &CANDIDATES), ("usageMetadata", &USAGE)])
+        .and(Field::Summed);
+static BATCH_ITEM: Shape = Shape::object(&[("response", &BATCH_RESPONSE)]);
+static BATCH_ITEMS: Shape = Shape::array(&BATCH_ITEM);
+static BATCH_INLINED: Shape = Shape::object(&[("inlinedResponses", &BATCH_ITEMS)]);
+static BATCH_OUTPUT: Shape = Shape::object(&[("inlinedResponses", &BATCH_INLINED)]);
+static BATCH_REPLY: Shape = Shape::object(&[
+    ("name", &RESPONSE_ID),
+    ("metadata", &BATCH_STATE),
+    ("response", &BATCH_OUTPUT),
+    ("error", &ERROR),
+]);
 
 static COUNTED: Shape =
     Shape::object(&[("totalTokens", &INPUT), ("cachedContentTokenCount", &CACHE_READ), ("error", &ERROR)]);

@@ -13,6 +13,7 @@ mod gemini;
 mod gemini_interactions;
 mod ollama;
 mod openai_audio;
+mod openai_batches;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
@@ -22,7 +23,7 @@ mod openai_responses;
 mod rerank;
 mod watsonx;
 
-pub use operation::{Billing, Counting, Matched, Operation, Streams, detect, find};
+pub use operation::{Billing, Counting, Job, Matched, Operation, Streams, detect, find};
 
 /// The shape of a provider's own error bodies: what a refusal of ours looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,8 @@ dialects! {
     OpenAiAudio: "openai.audio", openai_audio::OPERATIONS;
     /// `OpenAI` moderations.
     OpenAiModerations: "openai.moderations", openai_moderations::OPERATIONS;
+    /// `OpenAI` batches.
+    OpenAiBatches: "openai.batches", openai_batches::OPERATIONS;
     /// Anthropic Messages, wherever its own shape is spoken.
     AnthropicMessages: "anthropic.messages", anthropic_messages::OPERATIONS;
     /// Gemini, on AI Studio and Vertex.

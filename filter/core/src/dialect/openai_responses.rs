@@ -4,7 +4,7 @@
 //! document of its own kind and the same usage. Hosted tools are counted apart: `tool_usage`.
 
 use super::{
-    Billing, Counting, DialectId, Operation, Streams,
+    Billing, Counting, DialectId, Job, Operation, Streams,
     common::*,
     openai_chat::{CONTENT, ERROR},
 };
@@ -12,7 +12,7 @@ use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE];
 
-static CREATE: Operation = RESPONSES;
+static CREATE: Operation = Operation { job: Job::Starts, ..RESPONSES };
 
 static COMPACT: Operation = Operation {
     endpoint: "/v1/responses/compact",
@@ -36,7 +36,7 @@ static COUNT: Operation = Operation {
     ..RESPONSES
 };
 
-/// A stored response tells its usage again, whole or as a stream.
+/// A stored response tells its usage again, whole or as a stream. That of one made in the background is told here first.
 static RETRIEVE: Operation = Operation {
     name: "retrieve",
     endpoint: "/v1/responses/{id}",
@@ -44,6 +44,7 @@ static RETRIEVE: Operation = Operation {
     paths: &["responses/{id}"],
     detect: false,
     billing: Billing::Reread,
+    job: Job::Tells,
     ..RESPONSES
 };
 
@@ -54,6 +55,7 @@ static CANCEL: Operation = Operation {
     detect: false,
     billing: Billing::Reread,
     streams: Streams::Never,
+    job: Job::Tells,
     ..RESPONSES
 };
 

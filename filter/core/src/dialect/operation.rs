@@ -34,6 +34,17 @@ pub enum Streams {
     Never,
 }
 
+/// What a request has to do with a job: something that is made later, and whose usage is told to whoever reads the result, each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Nothing.
+    No,
+    /// It starts one if the reply says that it is not done yet.
+    Starts,
+    /// It reads the job that the path names. The first that is told its usage pays, if the job was started here.
+    Tells,
+}
+
 /// What the counters on the wire include. The truth table is checked against the provider's own total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counting {
@@ -105,6 +116,12 @@ pub struct Operation {
     pub keeps_largest: bool,
     /// Whether the text of request and reply says how many tokens there were. If not, what nobody tells is missing.
     pub is_estimable: bool,
+    /// Whether it has to do with something that is made later.
+    pub job: Job,
+    /// The service tier, where no reply tells it.
+    pub service_tier: Option<&'static str>,
+    /// Whether only records whose event has one of these names are read.
+    pub event_names: Option<&'static [&'static str]>,
     /// Whether a reply may be no document at all: speech, or a transcript as plain text.
     pub may_be_opaque: bool,
 }
@@ -116,12 +133,22 @@ pub struct Matched {
     pub operation: &'static Operation,
     /// The model that the path names.
     pub model: Option<String>,
+    /// The last id that the path names.
+    pub id: Option<String>,
 }
 
-static NOTHING: Shape = Shape::object(&[]);
+/// What a path names.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Names {
+    model: Option<String>,
+    id: Option<String>,
+}
 
-/// Longest model name that a path may hold, in bytes.
-const MAX_MODEL: usize = 512;
+/// Where nothing is wanted.
+pub(super) static NOTHING: Shape = Shape::object(&[]);
+
+/// Longest name that a path may hold, in bytes.
+const MAX_NAME: usize = 512;
 
 /// The first operation of these dialects that this method and path mean.
 #[must_use]
@@ -139,29 +166,29 @@ fn first(dialects: &[DialectId], method: &[u8], path: &[u8], wanted: impl Fn(&Op
     let path = path::split(path).0;
     let operations = dialects.iter().flat_map(|dialect| dialect.operations());
     operations.filter(|operation| operation.method.as_bytes() == method && wanted(operation)).find_map(|operation| {
-        let model = operation.paths.iter().find_map(|pattern| matches(pattern, path))?;
-        Some(Matched { operation, model })
+        let Names { model, id } = operation.paths.iter().find_map(|pattern| matches(pattern, path))?;
+        Some(Matched { operation, model, id })
     })
 }
 
-/// Whether a path ends like the pattern; if so, the model that it names.
+/// Whether a path ends like the pattern; if so, what it names.
 ///
 /// Doubled slashes, a slash at the end and needless percent-encoding are looked through: servers take such paths, and metering must not
 /// be got around by them.
-fn matches(pattern: &str, path: &[u8]) -> Option<Option<String>> {
+fn matches(pattern: &str, path: &[u8]) -> Option<Names> {
     let mut segments = path.rsplit(|b| *b == b'/').filter(|segment| !segment.is_empty());
-    let mut model = None;
+    let mut names = Names::default();
     for wanted in pattern.rsplit('/') {
         let segment = segments.next()?;
         match wanted.split_once(':') {
-            None if wanted == "{id}" => {}
-            None if wanted == "{model}" => model = text(path::decoded(segment).collect()),
+            None if wanted == "{id}" => names.id = names.id.or_else(|| text(path::decoded(segment).collect())),
+            None if wanted == "{model}" => names.model = text(path::decoded(segment).collect()),
             None if path::decoded(segment).eq(wanted.bytes()) => {}
             Some((stem, verb)) => {
                 let decoded: Vec<u8> = path::decoded(segment).collect();
                 let named = decoded.strip_suffix(verb.as_bytes())?.strip_suffix(b":")?;
                 match stem {
-                    "{model}" => model = text(named.to_vec()),
+                    "{model}" => names.model = text(named.to_vec()),
                     "{id}" => {}
                     literal if literal.as_bytes() == named => {}
                     _ => return None,
@@ -170,11 +197,11 @@ fn matches(pattern: &str, path: &[u8]) -> Option<Option<String>> {
             None => return None,
         }
     }
-    Some(model)
+    Some(names)
 }
 
 fn text(bytes: Vec<u8>) -> Option<String> {
-    String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.len() <= MAX_MODEL)
+    String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.len() <= MAX_NAME)
 }
 
 impl Operation {
@@ -205,6 +232,9 @@ impl Operation {
         in_base64: false,
         keeps_largest: false,
         is_estimable: true,
+        job: Job::No,
+        service_tier: None,
+        event_names: None,
         may_be_opaque: false,
     };
 
@@ -242,7 +272,8 @@ mod tests {
 
     #[test]
     fn ok_and_err_patterns() {
-        let model = |pattern: &str, path: &str| matches(pattern, path.as_bytes());
+        let model = |pattern: &str, path: &str| matches(pattern, path.as_bytes()).map(|names| names.model);
+        let id = |pattern: &str, path: &str| matches(pattern, path.as_bytes()).and_then(|names| names.id);
         assert_eq!(model("chat/completions", "/v1//ch%61t/completions/"), Some(None));
         assert_eq!(model("chat/completions", "/completions"), None);
         assert_eq!(
@@ -254,6 +285,8 @@ mod tests {
         assert_eq!(model("model/{model}/invoke", "/model/arn%3Aaws%2Fx/invoke"), Some(Some("arn:aws/x".into())));
         assert_eq!(model("responses/{id}", "/v1/responses/resp_1"), Some(None));
         assert_eq!(model("responses/{id}", "/v1/responses"), None);
+        assert_eq!(id("responses/{id}/cancel", "/v1/responses/resp_1/cancel").as_deref(), Some("resp_1"));
+        assert_eq!(id("threads/{id}/runs/{id}", "/v1/threads/a/runs/b").as_deref(), Some("b"), "the last one");
         assert_eq!(model("{model}/invoke", "/%ff/invoke"), Some(None), "no text, no name");
     }
 }

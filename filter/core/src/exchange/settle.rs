@@ -1,6 +1,7 @@
 //! The end of an exchange: its outcome, its usage and cost, its limits, its tags, its event. Once.
 
 use crate::{
+    dialect::Job,
     effect::Effect,
     event::{Outcome, UsageEvent},
     host::Host,
@@ -15,7 +16,7 @@ use crate::{
     },
 };
 
-use super::{Ended, StreamEnd, open::Open};
+use super::{Ended, StreamEnd, job, open::Open};
 
 /// Envoy's response flags that say that the downstream went away: connection termination and remote reset.
 const DOWNSTREAM_FLAGS: u64 = (1 << 14) | (1 << 33);
@@ -36,6 +37,11 @@ impl Open {
             if is_set {
                 usage.flags.insert(flag);
             }
+        }
+        if outcome == Outcome::Completed
+            && let Some(snapshot) = &snapshot
+        {
+            self.settle_job(&usage, snapshot, host);
         }
         let cost = self.cost(&usage, snapshot.as_ref(), host);
         let charged = self.charged(&usage, outcome, snapshot.as_ref());
@@ -89,9 +95,29 @@ impl Open {
         meter::settle_usage(self.operation, &self.provider, snapshot, cut, &self.facts)
     }
 
+    /// Remembers a job that the reply has started, and bills one that it is the first to tell the usage of.
+    fn settle_job(&mut self, usage: &Usage, snapshot: &Snapshot, host: &mut Host<'_>) {
+        let told = match (self.operation.job, &snapshot.id, &self.job) {
+            (Job::Starts, Some(id), _) if snapshot.is_deferred => {
+                job::start(host.store, &self.provider, id).map(|()| false)
+            }
+            (Job::Tells, _, Some(id)) if !snapshot.is_deferred && usage.status == UsageStatus::Reported => {
+                job::claim(host.store, &self.provider, id)
+            }
+            _ => return,
+        };
+        match told {
+            Ok(is_first) => self.is_billed |= is_first,
+            Err(_) => host.count(Metric::Errors("job_unknown")),
+        }
+    }
+
     fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Cost {
-        if matches!(usage.status, UsageStatus::None) || !self.operation.is_billed() {
+        if matches!(usage.status, UsageStatus::None) || !self.is_billed {
             return Cost { status: CostStatus::Free, ..Cost::default() };
+        }
+        if usage.flags.contains(Flag::MixedModels) {
+            return Cost::default();
         }
         price::price(
             &self.setup.config.prices,
@@ -111,7 +137,7 @@ impl Open {
     fn charged(&self, usage: &Usage, outcome: Outcome, snapshot: Option<&Snapshot>) -> u64 {
         match usage.status {
             UsageStatus::None => 0,
-            _ if outcome == Outcome::Rejected || !self.operation.is_billed() => 0,
+            _ if outcome == Outcome::Rejected || !self.is_billed => 0,
             _ => usage.total().unwrap_or_else(|| {
                 let estimate = meter::estimate(snapshot, &self.facts);
                 let input = usage.input.or(estimate.input).unwrap_or(0);
@@ -164,7 +190,7 @@ impl Open {
             status: self.status,
             outcome,
             reason,
-            billable: outcome != Outcome::Rejected && self.operation.is_billed(),
+            billable: outcome != Outcome::Rejected && self.is_billed,
             usage,
             cost,
             limits: core::mem::take(&mut self.limits),

@@ -1,3 +1,5 @@
+mod jobs;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -65,6 +65,8 @@ pub enum Field {
     ChoicesArray,
     /// The usage value as a whole.
     Usage,
+    /// One of several replies in one document or stream: their counters are summed.
+    Summed,
     /// An error value as a whole.
     Error,
     /// A machine-readable kind of error.

@@ -10,8 +10,8 @@ use super::Row;
 use crate::dialect::DialectId::{
     self, AnthropicMessages as Messages, BedrockConverse as Converse, BedrockInvoke as Invoke, CohereV1, CohereV2,
     DashScope, GeminiGenerate as Gemini, GeminiInteractions as Interactions, Ollama, OpenAiAudio as Audio,
-    OpenAiChat as Chat, OpenAiCompletions as Completions, OpenAiEmbeddings as Embeddings, OpenAiImages as Images,
-    OpenAiModerations as Moderations, OpenAiResponses as Responses, Rerank, Watsonx,
+    OpenAiBatches as Batches, OpenAiChat as Chat, OpenAiCompletions as Completions, OpenAiEmbeddings as Embeddings,
+    OpenAiImages as Images, OpenAiModerations as Moderations, OpenAiResponses as Responses, Rerank, Watsonx,
 };
 
 /// `id: [hosts], goes to, [dialects], inject, verified`; every one of these is reached over TLS.
@@ -54,9 +54,9 @@ static ROWS: &[Row] = rows! {
     // Data-residency hosts: openai-python 3.54, `_data_residency.py`.
     "openai": ["api.openai.com", "us.api.openai.com", "eu.api.openai.com", "ae.api.openai.com", "au.api.openai.com",
         "in.api.openai.com", "jp.api.openai.com"], to("api.openai.com"),
-        [Chat, Responses, Embeddings, Completions, Images, Audio, Moderations], ASKS, KNOWN;
+        [Chat, Responses, Embeddings, Completions, Images, Audio, Moderations, Batches], ASKS, KNOWN;
     "azure-openai": ["*.openai.azure.com", "*.cognitiveservices.azure.com", "*.azure-api.net"], TEMPLATE,
-        [Chat, Responses, Embeddings, Completions, Images, Audio], ASKS, KNOWN;
+        [Chat, Responses, Embeddings, Completions, Images, Audio, Batches], ASKS, KNOWN;
     // Claude on Foundry: `/anthropic/v1/messages`, anthropic-python 2.12, `lib/foundry.py`.
     "azure-foundry": ["*.services.ai.azure.com", "*.inference.ai.azure.com"], TEMPLATE,
         [Chat, Responses, Messages, Embeddings], ASKS, KNOWN;

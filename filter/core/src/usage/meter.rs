@@ -62,6 +62,8 @@ struct Records {
     head: Vec<u8>,
     kind: Vec<u8>,
     has_output_count: bool,
+    /// The event is none of those that are read.
+    is_skipped: bool,
     /// The vendor's record in an event's payload.
     wrapped: Base64Member,
     class: Class,
@@ -88,7 +90,8 @@ impl Meter {
         let binary = [&b"audio/"[..], b"image/", b"video/"];
         let is_binary = binary.iter().any(|kind| media_type.len() > kind.len() && media_type.starts_with(kind));
         let encoding = content_encoding.map_or(Some(Encoding::Identity), Encoding::from_header);
-        let mut snapshot = Snapshot { status, is_stream, ..Snapshot::default() };
+        let service_tier = operation.service_tier.map(str::to_owned);
+        let mut snapshot = Snapshot { status, is_stream, service_tier, ..Snapshot::default() };
         if encoding.is_none() {
             snapshot.unreadable = true;
             snapshot.flags.insert(Flag::UnreadableEncoding);
@@ -115,6 +118,7 @@ impl Meter {
                 head: Vec::new(),
                 kind: Vec::new(),
                 has_output_count: false,
+                is_skipped: false,
                 wrapped: Base64Member::default(),
                 class: Class::default(),
             },
@@ -213,6 +217,11 @@ impl Meter {
             Framing::Undecided => {}
             Framing::Opaque => self.records.unreadable(),
         }
+        let snapshot = &mut self.records.snapshot;
+        if snapshot.sums.is_some() {
+            snapshot.sum();
+            snapshot.counters = snapshot.sums.unwrap_or_default();
+        }
     }
 
     /// What the response has said so far.
@@ -236,6 +245,9 @@ fn sniff(bytes: &[u8]) -> Framing {
 
 impl SseSink for Records {
     fn data(&mut self, bytes: &[u8]) {
+        if self.is_skipped {
+            return;
+        }
         let room = 8_usize.saturating_sub(self.head.len());
         self.head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         if self.scan(bytes) < bytes.len() {
@@ -244,10 +256,13 @@ impl SseSink for Records {
         }
     }
 
-    fn event_name(&mut self, _name: &[u8]) {}
+    fn event_name(&mut self, name: &[u8]) {
+        let names = self.operation.event_names;
+        self.is_skipped = names.is_some_and(|names| names.iter().all(|wanted| wanted.as_bytes() != name));
+    }
 
     fn end_of_event(&mut self, _end: usize, has_data: bool) {
-        if has_data {
+        if has_data && !core::mem::take(&mut self.is_skipped) {
             if self.operation.end_marker.is_some_and(|marker| self.head.starts_with(marker)) {
                 self.snapshot.terminal = true;
             } else {

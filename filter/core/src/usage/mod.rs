@@ -123,9 +123,11 @@ pub enum Flag {
     UsageChunkVisible,
     /// `reserve: worst_case` could not bound this request.
     Unbounded,
+    /// The counts are those of several models, and have no price as one.
+    MixedModels,
 }
 
-const FLAGS: [(Flag, &str); 13] = [
+const FLAGS: [(Flag, &str); 14] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
@@ -139,6 +141,7 @@ const FLAGS: [(Flag, &str); 13] = [
     (Flag::InputEstimated, "input_estimated"),
     (Flag::UsageChunkVisible, "usage_chunk_visible"),
     (Flag::Unbounded, "unbounded"),
+    (Flag::MixedModels, "mixed_models"),
 ];
 
 /// A set of [`Flag`]s. Displays as the comma-separated list of the event.

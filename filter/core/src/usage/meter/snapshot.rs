@@ -62,6 +62,18 @@ impl Counters {
         HEADLINES.into_iter().any(|field| self.is_bad(field))
     }
 
+    /// Adds what others say; what is no count in either is none in the sum.
+    fn add(&mut self, others: &Self) {
+        self.bad |= others.bad;
+        for (at, (sum, value)) in self.values.iter_mut().zip(others.values).enumerate() {
+            *sum = match (*sum, value) {
+                _ if self.bad >> at & 1 != 0 => None,
+                (None, None) => None,
+                (sum, value) => Some(sum.unwrap_or(0).saturating_add(value.unwrap_or(0))),
+            };
+        }
+    }
+
     /// Whether all that was said is zero.
     pub(super) fn are_zero(&self) -> bool {
         self.bad == 0 && self.values.iter().all(|value| value.unwrap_or(0) == 0)
@@ -109,7 +121,7 @@ pub struct Snapshot {
     /// The last record, or the whole reply, ended before its time.
     pub(super) is_truncated: bool,
     /// The reply is made later: its usage is told to whoever asks for it then.
-    pub(super) is_deferred: bool,
+    pub(crate) is_deferred: bool,
     /// Seconds of audio.
     pub(super) audio_seconds: Option<String>,
     /// The length of the audio in seconds.
@@ -118,6 +130,8 @@ pub struct Snapshot {
     pub(super) has_bad_seconds: bool,
     pub(super) status: u32,
     pub(super) counters: Counters,
+    /// Counters of the replies before, where there are several in one.
+    pub(super) sums: Option<Counters>,
     /// The output counter is the placeholder of the first record.
     pub(super) is_placeholder: bool,
     pub(super) text_ascii: u64,
@@ -134,7 +148,7 @@ impl Snapshot {
     /// Whether the model said that it stopped, or the whole reply came.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
-        self.terminal || (self.finish_reason.is_some() && !self.is_truncated)
+        self.terminal || ((self.finish_reason.is_some() || self.sums.is_some()) && !self.is_truncated)
     }
 }
 
@@ -153,7 +167,18 @@ impl Snapshot {
         };
         match found.field {
             Field::ResponseId => self.id = text().or_else(|| self.id.take()),
-            Field::ResponseModel => self.model = text().or_else(|| self.model.take()),
+            Field::ResponseModel => {
+                let before = self.model.take();
+                self.model = text().or_else(|| before.clone());
+                if self.sums.is_some() && before != self.model {
+                    self.flags.insert(Flag::MixedModels);
+                }
+            }
+            Field::Summed => {
+                if matches!(found.value, Value::ObjectEnd(_)) {
+                    self.sum();
+                }
+            }
             Field::ServiceTier => self.service_tier = text().or_else(|| self.service_tier.take()),
             Field::FinishReason => {
                 // DashScope writes "null" while it goes on.
@@ -163,7 +188,19 @@ impl Snapshot {
                 }
             }
             Field::Status => match text().as_deref() {
-                Some("queued" | "in_progress") => self.is_deferred = true,
+                Some(
+                    "queued"
+                    | "in_progress"
+                    | "validating"
+                    | "finalizing"
+                    | "cancelling"
+                    | "canceling"
+                    | "requires_action"
+                    | "PENDING"
+                    | "RUNNING"
+                    | "BATCH_STATE_PENDING"
+                    | "BATCH_STATE_RUNNING",
+                ) => self.is_deferred = true,
                 Some(status) => {
                     self.is_deferred = false;
                     self.finish_reason.get_or_insert_with(|| status.to_owned());
@@ -258,6 +295,12 @@ impl Snapshot {
                 }
             }
         }
+    }
+
+    /// Adds what one of several replies has said to the others.
+    pub(super) fn sum(&mut self) {
+        let counters = core::mem::take(&mut self.counters);
+        self.sums.get_or_insert_default().add(&counters);
     }
 
     /// Takes what a counter says.
