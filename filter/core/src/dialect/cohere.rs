@@ -50,6 +50,7 @@ const CHAT: Operation = Operation {
     bounded_parts: &["text", "document"],
     bounded_tools: &["function"],
     end_marker: Some(b"[DONE]"),
+    error_reasons: &["ERROR"],
     end_records: &["message-end", "stream-end"],
     ..Operation::BASE
 };

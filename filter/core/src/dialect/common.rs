@@ -52,6 +52,7 @@ leaves! {
     OUTPUT_TEXT: OutputText;
     ERROR_VALUE: Error;
     ERROR_TYPE: ErrorType;
+    CODE: Code;
 }
 
 // ---- counters ----
@@ -81,7 +82,11 @@ leaves! {
     METRICS_CACHE_WRITE: MetricsCacheWrite;
     SEARCH_UNITS: SearchUnits;
     IMAGES: Images;
+    PAGES: Pages;
+    CHARACTERS: Characters;
     WEB_SEARCHES: WebSearches;
+    TOOL_ACTION: ToolAction;
+    OTHER_TOKENS: OtherTokens;
     CLASS_NAME: ClassName;
     CLASS_COUNT: ClassCount;
     SECONDS: AudioSeconds;

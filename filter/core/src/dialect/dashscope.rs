@@ -2,10 +2,10 @@
 //!
 //! Source: dashscope-python 2.0; recorded exchanges.
 
-use super::{Counting, DialectId, ErrorShape, Operation, Streams, common::*};
+use super::{Billing, Counting, DialectId, ErrorShape, Job, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&GENERATION, &EMBEDDING];
+pub(super) static OPERATIONS: &[&Operation] = &[&GENERATION, &EMBEDDING, &RERANK, &SYNTHESIS, &TASK];
 
 static GENERATION: Operation = GENERATE;
 
@@ -15,6 +15,41 @@ static EMBEDDING: Operation = Operation {
     paths: &["services/embeddings/{id}/{id}"],
     streams: Streams::Never,
     counting: Counting::InputOnly,
+    ..GENERATE
+};
+
+static RERANK: Operation = Operation {
+    name: "rerank",
+    endpoint: "/api/v1/services/rerank/{task}/{task}",
+    paths: &["services/rerank/text-rerank/text-rerank"],
+    streams: Streams::Never,
+    counting: Counting::InputOnly,
+    ..GENERATE
+};
+
+/// Images are made by a task, whose result is polled.
+static SYNTHESIS: Operation = Operation {
+    name: "image_generation",
+    endpoint: "/api/v1/services/aigc/{task}/image-synthesis",
+    paths: &["services/aigc/{id}/image-synthesis"],
+    streams: Streams::Never,
+    job: Job::Starts,
+    reply: &TASK_REPLY,
+    is_estimable: false,
+    ..GENERATE
+};
+
+/// Tells the usage of a task each time that it is read: the first reading is billed, if the task was started here.
+static TASK: Operation = Operation {
+    name: "retrieve",
+    endpoint: "/api/v1/tasks/{id}",
+    method: "GET",
+    paths: &["api/v1/tasks/{id}"],
+    billing: Billing::Reread,
+    streams: Streams::Never,
+    job: Job::Tells,
+    request: &NOTHING,
+    reply: &TASK_REPLY,
     ..GENERATE
 };
 
@@ -48,6 +83,10 @@ static USAGE: Shape = Shape::object(&[
     ("input_tokens", &INPUT),
     ("output_tokens", &OUTPUT),
     ("total_tokens", &TOTAL),
+    // Images, speech and transcriptions: dashscope-python 2.0.
+    ("image_count", &IMAGES),
+    ("characters", &CHARACTERS),
+    ("duration", &SECONDS),
     ("prompt_tokens_details", &INPUT_DETAILS),
     ("input_tokens_details", &INPUT_DETAILS),
     ("output_tokens_details", &OUTPUT_DETAILS),
@@ -68,3 +107,6 @@ static REPLY: Shape = Shape::object(&[
     ("usage", &USAGE),
     ("code", &ERROR_VALUE),
 ]);
+
+static TASK_OUTPUT: Shape = Shape::object(&[("task_id", &RESPONSE_ID), ("task_status", &STATUS)]);
+static TASK_REPLY: Shape = Shape::object(&[("output", &TASK_OUTPUT), ("usage", &USAGE), ("code", &ERROR_VALUE)]);

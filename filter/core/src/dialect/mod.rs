@@ -6,11 +6,14 @@ pub mod operation;
 mod anthropic_messages;
 mod bedrock_converse;
 mod bedrock_invoke;
+mod cloudflare;
 mod cohere;
 mod common;
 mod dashscope;
 mod gemini;
 mod gemini_interactions;
+mod llamacpp;
+mod mistral;
 mod ollama;
 mod openai_audio;
 mod openai_batches;
@@ -21,6 +24,7 @@ mod openai_images;
 mod openai_moderations;
 mod openai_responses;
 mod rerank;
+mod tgi;
 mod watsonx;
 
 pub use operation::{Billing, Counting, Job, Matched, Operation, Streams, detect, find};
@@ -117,6 +121,14 @@ dialects! {
     DashScope: "dashscope", dashscope::OPERATIONS;
     /// IBM watsonx.ai.
     Watsonx: "watsonx", watsonx::OPERATIONS;
+    /// Hugging Face's Text Generation Inference.
+    Tgi: "tgi", tgi::OPERATIONS;
+    /// llama.cpp's server.
+    LlamaCpp: "llamacpp", llamacpp::OPERATIONS;
+    /// Cloudflare Workers AI.
+    Cloudflare: "cloudflare", cloudflare::OPERATIONS;
+    /// Mistral's documents and conversations.
+    Mistral: "mistral", mistral::OPERATIONS;
     /// Reranking by tokens.
     Rerank: "rerank", rerank::OPERATIONS;
 }

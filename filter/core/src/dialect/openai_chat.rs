@@ -6,19 +6,42 @@
 use super::{DialectId, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&CREATE_OPERATION, &WRITER];
+pub(super) static OPERATIONS: &[&Operation] = &[&CREATE_OPERATION, &WRITER, &VERTEX, &VERTEX_STREAM];
 
 static CREATE_OPERATION: Operation = CREATE;
 
 /// Writer has a path of its own for it, which elsewhere belongs to other dialects.
 static WRITER: Operation = Operation { endpoint: "/v1/chat", paths: &["v1/chat"], detect: false, ..CREATE };
 
+/// Mistral's and AI21's models on Vertex: the model is in the path, the verb says whether the reply is a stream.
+static VERTEX: Operation = VERTEX_OPERATION;
+
+static VERTEX_STREAM: Operation = Operation {
+    endpoint: "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:streamRawPredict",
+    paths: &["publishers/mistralai/models/{model}:streamRawPredict", "publishers/ai21/models/{model}:streamRawPredict"],
+    streams: Streams::Always,
+    ..VERTEX_OPERATION
+};
+
+const VERTEX_OPERATION: Operation = Operation {
+    endpoint: "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:rawPredict",
+    paths: &["publishers/mistralai/models/{model}:rawPredict", "publishers/ai21/models/{model}:rawPredict"],
+    can_inject: false,
+    ..CREATE
+};
+
 const CREATE: Operation = Operation {
     dialect: DialectId::OpenAiChat,
     name: "chat",
     endpoint: "/v1/chat/completions",
     // Azure names the deployment in the path, and its body may leave the model out.
-    paths: &["deployments/{model}/chat/completions", "chat/completions", "serving-endpoints/{model}/invocations"],
+    paths: &[
+        "deployments/{model}/chat/completions",
+        "chat/completions",
+        // Mistral.
+        "agents/completions",
+        "serving-endpoints/{model}/invocations",
+    ],
     detect: true,
     streams: Streams::ByBody,
     request: &REQUEST,
@@ -29,6 +52,10 @@ const CREATE: Operation = Operation {
     bounded_tools: &["function", "custom"],
     // Compared by its beginning, as openai-python does (`_streaming.py`).
     end_marker: Some(b"[DONE]"),
+    // vLLM and Mistral: an error that is no member of anything.
+    error_records: &["error"],
+    // Fireworks; where the body tells it too, that wins.
+    header_counters: &[("fireworks-cached-prompt-tokens", Field::CacheRead)],
     ..Operation::BASE
 };
 
@@ -59,6 +86,8 @@ static REQUEST: Shape = Shape::object(&[
     ("functions", &INPUT_JSON),
     ("response_format", &INPUT_JSON),
     ("web_search_options", &UNBOUNDABLE),
+    // Mistral: an agent has instructions of its own.
+    ("agent_id", &UNBOUNDABLE),
 ]);
 
 // OpenRouter says a number of credits, which are USD; Perplexity an object with the parts and their sum.
@@ -136,4 +165,7 @@ static REPLY: Shape = Shape::object(&[
     ("error", &ERROR),
     ("x_groq", &X_GROQ),
     ("base_resp", &BASE_RESP),
+    ("object", &RECORD_TYPE),
+    // Spark.
+    ("code", &CODE),
 ]);

@@ -15,7 +15,7 @@ static CREATE: Operation = Operation {
     dialect: DialectId::OpenAiEmbeddings,
     name: "embeddings",
     endpoint: "/v1/embeddings",
-    paths: &["deployments/{model}/embeddings", "multimodalembeddings", "embeddings"],
+    paths: &["deployments/{model}/embeddings", "multimodalembeddings", "contextualizedembeddings", "embeddings"],
     detect: true,
     request: &REQUEST,
     reply: &REPLY,

@@ -3,7 +3,7 @@
 //! Source: openai-python `types/images_response.py`, `types/image_gen_completed_event.py`.
 
 use super::{DialectId, Operation, Streams, common::*, openai_chat::ERROR, openai_responses::USAGE};
-use crate::json::scan::Shape;
+use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&GENERATIONS, &EDITS, &VARIATIONS];
 
@@ -31,11 +31,16 @@ const CREATE: Operation = Operation {
     reply: &REPLY,
     record: &RECORD,
     is_estimable: false,
+    // One for each image.
+    counted_records: Some(Field::Images),
     end_records: &["image_generation.completed", "image_edit.completed"],
     ..Operation::BASE
 };
 
 static REQUEST: Shape = Shape::object(&[("model", &MODEL), ("stream", &STREAM), ("prompt", &INPUT_TEXT)]);
 
-static REPLY: Shape = Shape::object(&[("data", &IMAGES), ("usage", &USAGE), ("error", &ERROR)]);
+/// Another model wrote the SVG.
+static SVG_USAGE: Shape = Shape::object(&[("total_tokens", &OTHER_TOKENS)]);
+static REPLY: Shape =
+    Shape::object(&[("data", &IMAGES), ("usage", &USAGE), ("svg_usage", &SVG_USAGE), ("error", &ERROR)]);
 static RECORD: Shape = Shape::object(&[("type", &RECORD_TYPE), ("usage", &USAGE), ("error", &ERROR)]);

@@ -84,6 +84,8 @@ const RESPONSES: Operation = Operation {
         "reasoning",
     ],
     bounded_tools: &["function", "custom"],
+    // The second may come without saying what went wrong.
+    error_records: &["error", "response.failed"],
     end_records: &["response.completed", "response.incomplete", "response.failed", "response.cancelled"],
     ..Operation::BASE
 };
@@ -139,11 +141,18 @@ pub(super) static USAGE: Shape = Shape::object(&[
 static INCOMPLETE: Shape = Shape::object(&[("reason", &FINISH_REASON)]);
 static WRITTEN: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("refusal", &OUTPUT_TEXT)]);
 static WRITTEN_PARTS: Shape = Shape::array(&WRITTEN);
-static OUTPUT_ITEM: Shape =
-    Shape::object(&[("content", &WRITTEN_PARTS), ("summary", &WRITTEN_PARTS), ("arguments", &OUTPUT_TEXT)]);
-static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM);
+// Of the tools that act only a web search can search; opening a page of what was found is free.
+static ACTION: Shape = Shape::object(&[("type", &TOOL_ACTION)]);
+static OUTPUT_ITEM: Shape = Shape::object(&[
+    ("content", &WRITTEN_PARTS),
+    ("summary", &WRITTEN_PARTS),
+    ("arguments", &OUTPUT_TEXT),
+    ("action", &ACTION),
+]);
+static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM).and(Field::OutputItems);
 static SEARCH_USAGE: Shape = Shape::object(&[("num_requests", &WEB_SEARCHES)]);
-static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE)]);
+static IMAGE_USAGE: Shape = Shape::object(&[("total_tokens", &OTHER_TOKENS)]);
+static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE), ("image_gen", &IMAGE_USAGE)]);
 static RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),
@@ -157,12 +166,15 @@ static RESPONSE: Shape = Shape::object(&[
 ]);
 
 /// In a stream the output came in deltas before: what the last record repeats is not counted again.
+static LAST_ITEM: Shape = Shape::object(&[("action", &ACTION)]);
+static LAST_ITEMS: Shape = Shape::array(&LAST_ITEM).and(Field::OutputItems);
 static LAST_RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),
     ("service_tier", &SERVICE_TIER),
     ("status", &STATUS),
     ("incomplete_details", &INCOMPLETE),
+    ("output", &LAST_ITEMS),
     ("usage", &USAGE),
     ("tool_usage", &TOOL_USAGE),
     ("error", &ERROR),

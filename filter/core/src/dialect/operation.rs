@@ -76,7 +76,8 @@ pub struct Operation {
     /// HTTP method.
     pub method: &'static str,
     /// Patterns that the path ends like, since proxies and providers put prefixes of their own before it. `{model}` is the model's
-    /// name, `{id}` is anything; a part after `:` is a verb at the end of the last segment.
+    /// name, `{model+}` the same in all segments that are left, `{id}` is anything; a part after `:` is a verb at the end of the last
+    /// segment.
     pub paths: &'static [&'static str],
     /// Whether a host that no row knows is believed to mean it by such a path.
     pub detect: bool,
@@ -104,6 +105,12 @@ pub struct Operation {
     pub end_marker: Option<&'static [u8]>,
     /// Kinds of the record that ends a stream.
     pub end_records: &'static [&'static str],
+    /// What each record that ends a stream counts one of.
+    pub counted_records: Option<Field>,
+    /// Kinds of records that say that something went wrong.
+    pub error_records: &'static [&'static str],
+    /// Reasons to stop that say so.
+    pub error_reasons: &'static [&'static str],
     /// Kind of the record that says the input counters and only a placeholder for the output.
     pub start_record: Option<&'static str>,
     /// Whether the record that says why the model stopped is the last one that matters.
@@ -176,6 +183,9 @@ fn first(dialects: &[DialectId], method: &[u8], path: &[u8], wanted: impl Fn(&Op
 /// Doubled slashes, a slash at the end and needless percent-encoding are looked through: servers take such paths, and metering must not
 /// be got around by them.
 fn matches(pattern: &str, path: &[u8]) -> Option<Names> {
+    if let Some(stem) = pattern.strip_suffix("/{model+}") {
+        return Some(Names { model: Some(model_after(stem, path)?), id: None });
+    }
     let mut segments = path.rsplit(|b| *b == b'/').filter(|segment| !segment.is_empty());
     let mut names = Names::default();
     for wanted in pattern.rsplit('/') {
@@ -198,6 +208,18 @@ fn matches(pattern: &str, path: &[u8]) -> Option<Names> {
         }
     }
     Some(names)
+}
+
+/// All that follows the first place where the stem stands.
+fn model_after(stem: &str, path: &[u8]) -> Option<String> {
+    let segments: Vec<&[u8]> = path.split(|b| *b == b'/').filter(|segment| !segment.is_empty()).collect();
+    let stem: Vec<&str> = stem.split('/').collect();
+    let is_stem =
+        |at: &[&[u8]]| at.iter().zip(&stem).all(|(segment, wanted)| path::decoded(segment).eq(wanted.bytes()));
+    let at = segments.windows(stem.len()).position(is_stem)?;
+    let model: Vec<Vec<u8>> =
+        segments.get(at.checked_add(stem.len())?..)?.iter().map(|segment| path::decoded(segment).collect()).collect();
+    text(model.join(&b'/'))
 }
 
 fn text(bytes: Vec<u8>) -> Option<String> {
@@ -226,6 +248,9 @@ impl Operation {
         bounded_tools: &[],
         end_marker: None,
         end_records: &[],
+        counted_records: None,
+        error_records: &[],
+        error_reasons: &[],
         start_record: None,
         finish_ends: false,
         header_counters: &[],
@@ -287,6 +312,10 @@ mod tests {
         assert_eq!(model("responses/{id}", "/v1/responses"), None);
         assert_eq!(id("responses/{id}/cancel", "/v1/responses/resp_1/cancel").as_deref(), Some("resp_1"));
         assert_eq!(id("threads/{id}/runs/{id}", "/v1/threads/a/runs/b").as_deref(), Some("b"), "the last one");
+        let run = "/client/v4/accounts/a/ai/run/%40cf/meta//llama-3.1-8b-instruct";
+        assert_eq!(model("ai/run/{model+}", run), Some(Some("@cf/meta/llama-3.1-8b-instruct".into())));
+        assert_eq!(model("ai/run/{model+}", "/client/v4/accounts/a/ai/run/"), None);
+        assert_eq!(model("ai/run/{model+}", "/ai"), None);
         assert_eq!(model("{model}/invoke", "/%ff/invoke"), Some(None), "no text, no name");
     }
 }

@@ -119,7 +119,7 @@ impl Open {
         if usage.flags.contains(Flag::MixedModels) {
             return Cost::default();
         }
-        price::price(
+        let mut cost = price::price(
             &self.setup.config.prices,
             &price::Query {
                 provider: &self.provider,
@@ -130,7 +130,11 @@ impl Open {
                 reported: snapshot.and_then(|snapshot| snapshot.reported_cost.as_deref()),
                 now: host.now,
             },
-        )
+        );
+        if cost.status == CostStatus::Priced && usage.flags.contains(Flag::OtherModelUsage) {
+            cost.status = CostStatus::Partial;
+        }
+        cost
     }
 
     /// Tokens that limits are charged with: the truth, else the estimate. Never nothing for something.

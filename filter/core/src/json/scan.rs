@@ -71,6 +71,8 @@ pub enum Field {
     Error,
     /// A machine-readable kind of error.
     ErrorType,
+    /// A code that is 0 or 200 unless something went wrong.
+    Code,
     // ---- counters, as on the wire (inclusion conventions are the dialect's business) ----
     /// Headline input counter.
     Input,
@@ -122,10 +124,19 @@ pub enum Field {
     SearchUnits,
     /// Images that were made.
     Images,
+    /// Pages that were read.
+    Pages,
     /// Characters that were spoken.
     Characters,
     /// Web searches that the provider ran.
     WebSearches,
+    // ---- seen, not counted ----
+    /// The items of the output as a whole: searches among them are counted anew.
+    OutputItems,
+    /// What a hosted tool did: `search` is a web search, where no counter says how many there were.
+    ToolAction,
+    /// Tokens of another model, which a tool used: they are no part of the counts.
+    OtherTokens,
     // ---- counters in lists ----
     /// A list's element that counts a class of the input, such as audio.
     InputClass,

@@ -24,6 +24,7 @@ pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) 
         web_searches: counters.get(Field::WebSearches),
         search_units: counters.get(Field::SearchUnits),
         images: counters.get(Field::Images),
+        pages: counters.get(Field::Pages),
         characters: counters.get(Field::Characters),
         input: counters.get(Field::Input),
         output: counters.get(Field::Output),

@@ -361,12 +361,22 @@ impl Records {
         if core::mem::take(&mut self.has_output_count) {
             self.snapshot.is_placeholder = self.operation.start_record.is_some_and(is);
         }
-        self.snapshot.terminal |= is_whole && self.operation.end_records.iter().copied().any(is);
+        let is_end = is_whole && self.operation.end_records.iter().copied().any(is);
+        self.snapshot.terminal |= is_end;
+        if is_end && let Some(field) = self.operation.counted_records {
+            let count = self.snapshot.counters.get(field).unwrap_or(0);
+            self.snapshot.counters.set(field, count.saturating_add(1));
+        }
+        self.snapshot.error |= self.operation.error_records.iter().copied().any(is);
     }
 
     fn end_of_json(&mut self) {
         match self.scanner.finish(&mut |_| {}) {
-            End::Complete => self.snapshot.terminal = true,
+            End::Complete => {
+                self.snapshot.terminal = true;
+                let is = |name: &&str| name.as_bytes() == self.kind;
+                self.snapshot.error |= self.operation.error_records.iter().any(is);
+            }
             End::Malformed => {
                 self.snapshot.unreadable = !self.snapshot.counters.says_something();
                 self.snapshot.flags.insert(Flag::MalformedBody);
@@ -441,7 +451,7 @@ pub fn settle_usage(
             }
         } else if snapshot.unreadable
             || !operation.is_estimable
-            || snapshot.is_deferred
+            || (snapshot.is_deferred && !snapshot.is_stream)
             || snapshot.has_bad_seconds
             || snapshot.counters.says_nonsense()
         {
@@ -454,6 +464,7 @@ pub fn settle_usage(
     usage.flags = usage.flags.and(snapshot.flags);
     usage.audio_seconds = snapshot.seconds();
     usage.characters = usage.characters.or(characters);
+    usage.web_searches = usage.web_searches.or(Some(snapshot.searches).filter(|searches| *searches > 0));
     let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     usage.status = UsageStatus::Reported;
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {
@@ -476,7 +487,8 @@ pub fn settle_usage(
 /// Whether it is known how much of something other than tokens was consumed.
 fn counts_no_tokens(usage: &Usage) -> bool {
     usage.input.or(usage.output).is_none()
-        && (usage.search_units.or(usage.images).or(usage.characters).is_some() || usage.audio_seconds.is_some())
+        && (usage.search_units.or(usage.images).or(usage.pages).or(usage.characters).is_some()
+            || usage.audio_seconds.is_some())
 }
 
 #[cfg(test)]

@@ -75,6 +75,8 @@ pub struct Usage {
     pub search_units: Option<u64>,
     /// Images that were made.
     pub images: Option<u64>,
+    /// Pages that were read.
+    pub pages: Option<u64>,
     /// Characters that were spoken.
     pub characters: Option<u64>,
     /// Seconds of audio: a plain decimal.
@@ -125,9 +127,11 @@ pub enum Flag {
     Unbounded,
     /// The counts are those of several models, and have no price as one.
     MixedModels,
+    /// A tool used another model, whose tokens are told apart and are not in the counts.
+    OtherModelUsage,
 }
 
-const FLAGS: [(Flag, &str); 14] = [
+const FLAGS: [(Flag, &str); 15] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
@@ -142,6 +146,7 @@ const FLAGS: [(Flag, &str); 14] = [
     (Flag::UsageChunkVisible, "usage_chunk_visible"),
     (Flag::Unbounded, "unbounded"),
     (Flag::MixedModels, "mixed_models"),
+    (Flag::OtherModelUsage, "other_model_usage"),
 ];
 
 /// A set of [`Flag`]s. Displays as the comma-separated list of the event.

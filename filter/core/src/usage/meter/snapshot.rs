@@ -80,7 +80,7 @@ impl Counters {
     }
 }
 
-const HEADLINES: [Field; 10] = [
+const HEADLINES: [Field; 11] = [
     Field::Input,
     Field::Output,
     Field::Total,
@@ -90,6 +90,7 @@ const HEADLINES: [Field; 10] = [
     Field::MetricsOutput,
     Field::SearchUnits,
     Field::Images,
+    Field::Pages,
     Field::Characters,
 ];
 
@@ -122,6 +123,8 @@ pub struct Snapshot {
     pub(super) is_truncated: bool,
     /// The reply is made later: its usage is told to whoever asks for it then.
     pub(crate) is_deferred: bool,
+    /// Web searches among the items of the output.
+    pub(super) searches: u64,
     /// Seconds of audio.
     pub(super) audio_seconds: Option<String>,
     /// The length of the audio in seconds.
@@ -181,9 +184,10 @@ impl Snapshot {
             }
             Field::ServiceTier => self.service_tier = text().or_else(|| self.service_tier.take()),
             Field::FinishReason => {
-                // DashScope writes "null" while it goes on.
-                if let Some(reason) = text().filter(|reason| reason != "null") {
+                // DashScope and watsonx write these while it goes on.
+                if let Some(reason) = text().filter(|reason| !matches!(&**reason, "null" | "not_finished")) {
                     self.says_last |= operation.finish_ends;
+                    self.error |= operation.error_reasons.contains(&reason.as_str());
                     self.finish_reason = Some(reason);
                 }
             }
@@ -242,8 +246,15 @@ impl Snapshot {
                 }
             }
             Field::Images => {
-                if let Value::ArrayEnd(images) = found.value {
-                    self.counters.set(Field::Images, images);
+                // The images themselves, or how many there are.
+                match found.value {
+                    Value::ArrayEnd(images) => self.counters.set(Field::Images, images),
+                    Value::Number(_) => {
+                        if let Some(count) = number::counter(found.value) {
+                            self.count(Field::Images, count);
+                        }
+                    }
+                    _ => {}
                 }
             }
             Field::AudioSeconds | Field::Duration => {
@@ -278,6 +289,26 @@ impl Snapshot {
                     Value::ObjectEnd(members) | Value::ArrayEnd(members) => members > 0,
                     Value::Number(_) => number::counter(found.value) != Some(Ok(0)),
                     Value::Null | Value::ObjectStart | Value::ArrayStart => false,
+                }
+            }
+            Field::OutputItems => {
+                if found.value == Value::ArrayStart {
+                    self.searches = 0;
+                }
+            }
+            Field::ToolAction => {
+                if matches!(found.value, Value::Text { head: b"search", .. }) {
+                    self.searches = self.searches.saturating_add(1);
+                }
+            }
+            Field::OtherTokens => {
+                if !matches!(number::counter(found.value), None | Some(Ok(0))) {
+                    self.flags.insert(Flag::OtherModelUsage);
+                }
+            }
+            Field::Code => {
+                if let Value::Number(_) = found.value {
+                    self.error |= !matches!(number::counter(found.value), Some(Ok(0 | 200)));
                 }
             }
             Field::ReportedCost => {
