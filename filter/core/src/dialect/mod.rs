@@ -15,6 +15,7 @@ mod gemini_interactions;
 mod llamacpp;
 mod mistral;
 mod ollama;
+mod openai_assistants;
 mod openai_audio;
 mod openai_batches;
 mod openai_chat;
@@ -99,6 +100,8 @@ dialects! {
     OpenAiAudio: "openai.audio", openai_audio::OPERATIONS;
     /// `OpenAI` moderations.
     OpenAiModerations: "openai.moderations", openai_moderations::OPERATIONS;
+    /// `OpenAI` Assistants.
+    OpenAiAssistants: "openai.assistants", openai_assistants::OPERATIONS;
     /// `OpenAI` batches.
     OpenAiBatches: "openai.batches", openai_batches::OPERATIONS;
     /// Anthropic Messages, wherever its own shape is spoken.

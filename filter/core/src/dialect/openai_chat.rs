@@ -112,6 +112,9 @@ pub(super) static USAGE: Shape = Shape::object(&[
     ("total_tokens", &TOTAL),
     ("prompt_tokens_details", &INPUT_DETAILS),
     ("completion_tokens_details", &OUTPUT_DETAILS),
+    // Writer, and runs of assistants.
+    ("prompt_token_details", &INPUT_DETAILS),
+    ("completion_token_details", &OUTPUT_DETAILS),
     // DeepSeek: hit and miss are the input.
     ("prompt_cache_hit_tokens", &CACHE_READ),
     // Moonshot; also Anthropic's compatible layer.

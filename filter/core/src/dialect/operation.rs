@@ -127,8 +127,8 @@ pub struct Operation {
     pub job: Job,
     /// The service tier, where no reply tells it.
     pub service_tier: Option<&'static str>,
-    /// Whether only records whose event has one of these names are read.
-    pub event_names: Option<&'static [&'static str]>,
+    /// Events whose name begins so tell parts of what others tell as a whole: they are not read.
+    pub skipped_events: Option<&'static str>,
     /// Whether a reply may be no document at all: speech, or a transcript as plain text.
     pub may_be_opaque: bool,
 }
@@ -259,7 +259,7 @@ impl Operation {
         is_estimable: true,
         job: Job::No,
         service_tier: None,
-        event_names: None,
+        skipped_events: None,
         may_be_opaque: false,
     };
 

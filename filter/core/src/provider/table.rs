@@ -10,9 +10,9 @@ use super::Row;
 use crate::dialect::DialectId::{
     self, AnthropicMessages as Messages, BedrockConverse as Converse, BedrockInvoke as Invoke, Cloudflare, CohereV1,
     CohereV2, DashScope, GeminiGenerate as Gemini, GeminiInteractions as Interactions, Mistral, Ollama,
-    OpenAiAudio as Audio, OpenAiBatches as Batches, OpenAiChat as Chat, OpenAiCompletions as Completions,
-    OpenAiEmbeddings as Embeddings, OpenAiImages as Images, OpenAiModerations as Moderations,
-    OpenAiResponses as Responses, Rerank, Tgi, Watsonx,
+    OpenAiAssistants as Assistants, OpenAiAudio as Audio, OpenAiBatches as Batches, OpenAiChat as Chat,
+    OpenAiCompletions as Completions, OpenAiEmbeddings as Embeddings, OpenAiImages as Images,
+    OpenAiModerations as Moderations, OpenAiResponses as Responses, Rerank, Tgi, Watsonx,
 };
 
 /// `id: [hosts], goes to, [dialects], inject, verified`; every one of these is reached over TLS.
@@ -55,9 +55,9 @@ static ROWS: &[Row] = rows! {
     // Data-residency hosts: openai-python 3.54, `_data_residency.py`.
     "openai": ["api.openai.com", "us.api.openai.com", "eu.api.openai.com", "ae.api.openai.com", "au.api.openai.com",
         "in.api.openai.com", "jp.api.openai.com"], to("api.openai.com"),
-        [Chat, Responses, Embeddings, Completions, Images, Audio, Moderations, Batches], ASKS, KNOWN;
+        [Chat, Responses, Embeddings, Completions, Images, Audio, Moderations, Batches, Assistants], ASKS, KNOWN;
     "azure-openai": ["*.openai.azure.com", "*.cognitiveservices.azure.com", "*.azure-api.net"], TEMPLATE,
-        [Chat, Responses, Embeddings, Completions, Images, Audio, Batches], ASKS, KNOWN;
+        [Chat, Responses, Embeddings, Completions, Images, Audio, Batches, Assistants], ASKS, KNOWN;
     // Claude on Foundry: `/anthropic/v1/messages`, anthropic-python 2.12, `lib/foundry.py`.
     "azure-foundry": ["*.services.ai.azure.com", "*.inference.ai.azure.com"], TEMPLATE,
         [Chat, Responses, Messages, Embeddings], ASKS, KNOWN;

@@ -257,8 +257,7 @@ impl SseSink for Records {
     }
 
     fn event_name(&mut self, name: &[u8]) {
-        let names = self.operation.event_names;
-        self.is_skipped = names.is_some_and(|names| names.iter().all(|wanted| wanted.as_bytes() != name));
+        self.is_skipped = self.operation.skipped_events.is_some_and(|prefix| name.starts_with(prefix.as_bytes()));
     }
 
     fn end_of_event(&mut self, _end: usize, has_data: bool) {
@@ -451,7 +450,8 @@ pub fn settle_usage(
             }
         } else if snapshot.unreadable
             || !operation.is_estimable
-            || (snapshot.is_deferred && !snapshot.is_stream)
+            // A stream that is cut tells nothing of how it would have ended.
+            || (snapshot.is_deferred && (snapshot.terminal || !snapshot.is_stream))
             || snapshot.has_bad_seconds
             || snapshot.counters.says_nonsense()
         {

@@ -211,3 +211,60 @@ fn ok_a_gemini_batch_tells_everything_twice_and_is_counted_once() {
     );
     assert_data(&get(&mut world, host, "/v1beta/batches/x1", &done), &json!({ "input_tokens": 26, "billable": false }));
 }
+
+fn run(status: &str, usage: Value) -> Value {
+    json!({ "id": "run_1", "object": "thread.run", "model": "gpt-4o", "status": status, "usage": usage, "last_error": null })
+}
+
+#[test]
+fn ok_a_run_is_billed_once_whether_its_tools_or_a_reading_end_it() {
+    let usage = json!({ "prompt_tokens": 381, "completion_tokens": 89, "total_tokens": 470, "prompt_token_details": { "cached_tokens": 0 } });
+    let done = run("completed", usage);
+    let path = "/v1/threads/thread_1/runs";
+    for ends_by_tools in [false, true] {
+        let mut world = World::new(&json!([]));
+        let request = json!({ "assistant_id": "asst_1" });
+        let started =
+            ask(&mut world, OPENAI, &format!("POST {path}"), &request, &run("queued", Value::Null).to_string());
+        assert_data(&started, &json!({ "dialect": "openai.assistants", "usage_status": "missing", "billable": true }));
+        let waits = get(&mut world, OPENAI, &format!("{path}/run_1"), &run("requires_action", Value::Null));
+        assert_data(&waits, &json!({ "usage_status": "none", "billable": false }));
+        let first = if ends_by_tools {
+            let outputs = format!("POST {path}/run_1/submit_tool_outputs");
+            ask(&mut world, OPENAI, &outputs, &json!({ "tool_outputs": [] }), &done.to_string())
+        } else {
+            get(&mut world, OPENAI, &format!("{path}/run_1"), &done)
+        };
+        assert_data(
+            &first,
+            &json!({ "input_tokens": 381, "output_tokens": 89, "billable": true, "usage_status": "reported" }),
+        );
+        let again = get(&mut world, OPENAI, &format!("{path}/run_1"), &done);
+        assert_data(&again, &json!({ "input_tokens": 381, "billable": false, "cost_status": "free" }));
+    }
+}
+
+#[test]
+fn ok_a_task_that_makes_images_is_billed_once() {
+    let mut world = World::new(&json!([]));
+    let host = "dashscope.aliyuncs.com";
+    let task = |status: &str| json!({ "request_id": "r", "output": { "task_id": "t-1", "task_status": status } });
+    let request = json!({ "model": "wanx-v1", "input": { "prompt": "A forest" } });
+    let asked = "POST /api/v1/services/aigc/text2image/image-synthesis";
+    let started = ask(&mut world, host, asked, &request, &task("PENDING").to_string());
+    assert_data(
+        &started,
+        &json!({ "operation": "image_generation", "usage_status": "missing", "request_model": "wanx-v1" }),
+    );
+    assert_data(
+        &get(&mut world, host, "/api/v1/tasks/t-1", &task("RUNNING")),
+        &json!({ "usage_status": "none", "billable": false }),
+    );
+    let mut done = task("SUCCEEDED");
+    done["usage"] = json!({ "image_count": 4 });
+    assert_data(
+        &get(&mut world, host, "/api/v1/tasks/t-1", &done),
+        &json!({ "images": 4, "usage_status": "reported", "billable": true }),
+    );
+    assert_data(&get(&mut world, host, "/api/v1/tasks/t-1", &done), &json!({ "images": 4, "billable": false }));
+}
