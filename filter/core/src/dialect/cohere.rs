@@ -87,6 +87,8 @@ static BILLED: Shape = Shape::object(&[
     ("output_tokens", &OUTPUT),
     ("search_units", &SEARCH_UNITS),
     ("image_tokens", &INPUT_IMAGE),
+    // Images that were embedded.
+    ("images", &IMAGES),
 ]);
 /// What the model saw: taken where nothing is said to be billed.
 static TOKENS: Shape = Shape::object(&[

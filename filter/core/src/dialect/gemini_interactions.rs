@@ -32,6 +32,7 @@ const CREATE: Operation = Operation {
     counting: Counting::ThoughtsOutside,
     bounded_parts: &["text"],
     bounded_tools: &["function"],
+    end_marker: Some(b"[DONE]"),
     end_records: &["interaction.completed", "interaction.complete"],
     ..Operation::BASE
 };
