@@ -56,6 +56,8 @@ static PREDICT: Operation = Operation {
     paths: &["publishers/google/models/{model}:predict"],
     detect: false,
     counting: Counting::InputOnly,
+    // Models that make images answer here too, and tell nothing.
+    is_estimable: false,
     reply: &PREDICTIONS_REPLY,
     record: &PREDICTIONS_REPLY,
     ..GENERATE

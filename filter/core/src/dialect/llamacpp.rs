@@ -7,12 +7,12 @@ use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&COMPLETION];
 
+/// Applications have such a path too: only a row says that it is this server.
 static COMPLETION: Operation = Operation {
     dialect: DialectId::LlamaCpp,
     name: "text_completion",
     endpoint: "/completion",
     paths: &["completion"],
-    detect: true,
     streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,

@@ -157,8 +157,8 @@ pub(super) static CHOICES: Shape = Shape::array(&CHOICE).and(Field::ChoicesArray
 pub(super) static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE), ("code", &ERROR_TYPE)]).and(Field::Error);
 // MiniMax answers 200 and says here what went wrong; zero is success.
 static BASE_RESP: Shape = Shape::object(&[("status_code", &ERROR_VALUE)]);
-// Groq puts the usage of a stream here.
-static X_GROQ: Shape = Shape::object(&[("usage", &USAGE)]);
+// Groq puts the usage of a stream here, or why it was aborted.
+static X_GROQ: Shape = Shape::object(&[("usage", &USAGE), ("error", &ERROR_VALUE)]);
 static REPLY: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),

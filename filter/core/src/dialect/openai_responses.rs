@@ -10,13 +10,23 @@ use super::{
 };
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE];
+pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE, &DECISIONS];
 
 static CREATE: Operation = Operation { job: Job::Starts, ..RESPONSES };
 
 static COMPACT: Operation = Operation {
     endpoint: "/v1/responses/compact",
     paths: &["responses/compact"],
+    detect: false,
+    streams: Streams::Never,
+    ..RESPONSES
+};
+
+/// Tells usage as a response does: openai-python `types/decision.py`.
+static DECISIONS: Operation = Operation {
+    name: "decision",
+    endpoint: "/v1/decisions",
+    paths: &["v1/decisions"],
     detect: false,
     streams: Streams::Never,
     ..RESPONSES

@@ -148,6 +148,32 @@ fn ok_a_bad_count_is_unknown() {
     }
 }
 
+#[test]
+fn ok_a_bad_count_of_something_else_is_unknown() {
+    for bad in ["-5", "1e999", "\"12\"", "true"] {
+        let reply = r#"{"text":"Hi.","usage":{"type":"duration","seconds":#}}"#.replace('#', bad);
+        let usage = usage(
+            DialectId::OpenAiAudio,
+            &meter(DialectId::OpenAiAudio, b"application/json", &[reply.as_bytes()]),
+            false,
+        );
+        assert_eq!((usage.audio_seconds, usage.status), (None, UsageStatus::Missing), "{reply}");
+        assert_eq!(usage.flags.to_string(), "bad_number", "{reply}");
+    }
+    // One bad part of a sum spoils it, and a class that is left out is not one that is no count.
+    let reply = r#"{"predictions":[{"embeddings":{"statistics":{"token_count":3}}},{"embeddings":{"statistics":{"token_count":-4}}},
+        {"embeddings":{"statistics":{"token_count":3}}}]}"#;
+    let predict = DialectId::GeminiGenerate.operations()[5];
+    let mut sums = Meter::new(predict, 200, b"application/json", None);
+    sums.push(reply.as_bytes(), Timestamp::default());
+    sums.finish();
+    let usage = settle_usage(predict, "p", &sums.snapshot(), false, &RequestFacts::default());
+    assert_eq!(
+        (usage.input, usage.status, usage.flags.to_string().as_str()),
+        (None, UsageStatus::Missing, "bad_number")
+    );
+}
+
 /// A bad part leaves the whole as it is, and the difference of both unknown.
 #[test]
 fn ok_a_bad_part_is_unknown() {
