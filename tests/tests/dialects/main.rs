@@ -5,6 +5,7 @@
 
 mod chat;
 mod events;
+mod free;
 mod vectors;
 
 use meterr_tests::recorded::Recorded;

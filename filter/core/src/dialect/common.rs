@@ -28,6 +28,9 @@ leaves! {
 
 /// One text or several.
 pub(super) static TEXTS: Shape = Shape::value(Field::InputText).or_array(&INPUT_TEXT);
+/// A text, texts, tokens, or lists of tokens.
+pub(super) static PROMPTS: Shape = Shape::value(Field::InputText).or_array(&PROMPT);
+static PROMPT: Shape = Shape::value(Field::InputText).or_array(&INPUT_TOKEN);
 static TYPED_PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT)]);
 /// A text, or content parts that are known by their type.
 pub(super) static TEXT_OR_PARTS: Shape = Shape::value(Field::InputText).or_array(&TYPED_PART);

@@ -21,9 +21,6 @@ static COMPLETION: Operation = Operation {
     ..Operation::BASE
 };
 
-/// A text, tokens, or lists of both.
-static PROMPTS: Shape = Shape::value(Field::InputText).or_array(&PROMPT);
-static PROMPT: Shape = Shape::value(Field::InputText).or_array(&INPUT_TOKEN);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),

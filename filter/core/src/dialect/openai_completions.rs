@@ -26,9 +26,6 @@ static CREATE: Operation = Operation {
     ..Operation::BASE
 };
 
-/// A text, texts, tokens, or lists of tokens.
-static PROMPTS: Shape = Shape::value(Field::InputText).or_array(&PROMPT);
-static PROMPT: Shape = Shape::value(Field::InputText).or_array(&INPUT_TOKEN);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),
