@@ -338,6 +338,20 @@ fn bedrock() -> Vec<Vector> {
             json!({ "outcome": "provider_error", "reason": "error_in_body", "status": 200 }),
         ),
         vector(
+            "invoke that fails in the middle",
+            host,
+            "POST /model/meta.llama3-8b-instruct-v1:0/invoke-with-response-stream",
+            json!({ "prompt": "Hi." }),
+            EVENTS,
+            [
+                chunks(&[json!({ "generation": "He", "prompt_token_count": 10, "generation_token_count": 1, "stop_reason": null })]),
+                message("modelStreamErrorException", ":exception-type", br#"{"message":"no","originalStatusCode":500}"#),
+            ]
+            .concat(),
+            json!({ "outcome": "provider_error", "reason": "error_in_body", "status": 200, "usage_status": "partial",
+                "input_tokens": 10, "output_tokens": 1 }),
+        ),
+        vector(
             "invoke of Claude, streamed",
             host,
             "POST /model/anthropic.claude-3-haiku-20240307-v1:0/invoke-with-response-stream",

@@ -38,9 +38,9 @@ impl Open {
                 usage.flags.insert(flag);
             }
         }
-        if outcome == Outcome::Completed
-            && let Some(snapshot) = &snapshot
-        {
+        // A job that failed may have used something all the same, and says so under 200.
+        let is_told = outcome == Outcome::Completed || reason == Some("error_in_body");
+        if let Some(snapshot) = snapshot.as_ref().filter(|snapshot| is_told && snapshot.is_finished()) {
             self.settle_job(&usage, snapshot, host);
         }
         let cost = self.cost(&usage, snapshot.as_ref(), host);

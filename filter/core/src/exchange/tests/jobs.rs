@@ -96,6 +96,26 @@ fn ok_what_is_cancelled_before_it_starts_is_never_billed() {
     assert_data(&read, &json!({ "usage_status": "none", "billable": false }));
 }
 
+#[test]
+fn ok_what_a_failed_response_has_used_is_billed_once() {
+    let mut world = World::new(&json!([]));
+    let request = json!({ "model": "gpt-5", "input": "Hi.", "background": true });
+    let _started =
+        ask(&mut world, OPENAI, "POST /v1/responses", &request, &response("queued", Value::Null).to_string());
+    let mut failed = response("failed", counts());
+    failed["error"] = json!({ "code": "server_error", "message": "no" });
+    let first = get(&mut world, OPENAI, "/v1/responses/resp_1", &failed);
+    assert_data(
+        &first,
+        &json!({ "outcome": "provider_error", "input_tokens": 8, "usage_status": "reported", "billable": true }),
+    );
+    let again = get(&mut world, OPENAI, "/v1/responses/resp_1", &failed);
+    assert_data(
+        &again,
+        &json!({ "outcome": "provider_error", "input_tokens": 8, "billable": false, "cost_status": "free" }),
+    );
+}
+
 fn batch(status: &str, usage: Value) -> Value {
     json!({ "id": "batch_1", "object": "batch", "model": "gpt-5-2025-08-07", "status": status, "usage": usage })
 }
