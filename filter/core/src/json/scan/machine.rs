@@ -336,11 +336,11 @@ impl Scanner {
         let room = MAX_TEXT.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(run.get(..room).unwrap_or(run));
         self.text_bytes = self.text_bytes.saturating_add(run.len() as u64);
-        self.text_non_ascii =
-            self.text_non_ascii.saturating_add(run.iter().filter(|byte| !byte.is_ascii()).count() as u64);
-        // All but the continuation bytes of UTF-8.
-        self.text_chars =
-            self.text_chars.saturating_add(run.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u64);
+        let non_ascii = run.iter().filter(|byte| !byte.is_ascii()).count();
+        // A character has one byte that does not continue another, and most text has no other bytes.
+        let chars = if non_ascii == 0 { run.len() } else { run.iter().filter(|byte| **byte & 0xc0 != 0x80).count() };
+        self.text_non_ascii = self.text_non_ascii.saturating_add(non_ascii as u64);
+        self.text_chars = self.text_chars.saturating_add(chars as u64);
     }
 
     /// Half of a surrogate pair stands for nothing: it reads as the replacement character.
