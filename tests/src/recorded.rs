@@ -75,8 +75,10 @@ impl Recorded {
     /// If the core makes an event that is no JSON.
     pub fn replay_in_pieces(&self, sizes: &[usize]) -> Result<Option<Value>> {
         let store = MemoryStore::default();
-        let configuration =
-            br#"{"identity":{"tenant":[{"from":"constant","value":"replay"}]},"sink":{"cluster":"none"}}"#;
+        // The row stands for the servers that only a row makes known.
+        let configuration = br#"{"identity":{"tenant":[{"from":"constant","value":"replay"}]},"sink":{"cluster":"none"},
+            "providers":{"extra":[{"id":"corp-llama","hosts":["llama.corp.internal"],"dialects":["llamacpp"],"tls":false,
+            "authority":"llama.corp.internal:8080"}]}}"#;
         let mut service = match Service::configure(configuration, Some("replay"), 1, &|_| None) {
             Ok(service) => service,
             Err(problems) => bail!("{problems}"),

@@ -5,7 +5,7 @@
 //! costs nothing of itself, each response does, and transcribing the input is billed apart, by the transcription model. Azure speaks it
 //! below `/openai/realtime` (the model is `deployment` in the query) and `/openai/v1/realtime`.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, openai_chat::ERROR};
+use super::{DialectId, Operation, Streams, common::*, openai_chat::ERROR};
 use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&CONNECTION];
@@ -27,23 +27,12 @@ const REALTIME: Operation = Operation {
     method: "GET",
     paths: &["v1/realtime", "openai/realtime"],
     detect: true,
-    billing: Billing::Billed,
     streams: Streams::WebSocket,
     request: &CLIENT_MESSAGE,
     reply: &REFUSED,
     record: &SERVER_MESSAGE,
-    errors: ErrorShape::OpenAi,
-    can_inject: false,
-    counting: Counting::Inside,
-    bounded_parts: &[],
-    bounded_tools: &[],
-    end_marker: None,
     end_records: &["response.done"],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
 /// What a message is about.
@@ -94,21 +83,11 @@ pub(crate) fn about(operation: &Operation, kind: &[u8]) -> About {
     }
 }
 
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
 static CLIENT_MESSAGE: Shape = Shape::object(&[("type", &RECORD_TYPE)]);
 
 /// An upgrade that was refused.
 static REFUSED: Shape = Shape::object(&[("error", &ERROR)]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
-static INPUT_IMAGE: Shape = Shape::value(Field::InputImage);
-static OUTPUT_TEXT_TOKENS: Shape = Shape::value(Field::OutputTextTokens);
-static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
-static SECONDS: Shape = Shape::value(Field::AudioSeconds);
 // So spelled here, without an `s`.
 static CACHE_READ_AUDIO: Shape = Shape::value(Field::CacheReadAudio);
 static CACHE_READ_IMAGE: Shape = Shape::value(Field::CacheReadImage);
@@ -132,11 +111,6 @@ static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static STATUS: Shape = Shape::value(Field::Status);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static AUDIO_FORMAT: Shape = Shape::value(Field::AudioFormat);
 static TRANSCRIPTION_MODEL: Shape = Shape::value(Field::TranscriptionModel);
 static STATUS_DETAILS: Shape = Shape::object(&[("reason", &FINISH_REASON), ("error", &ERROR)]);

@@ -103,6 +103,7 @@ fn usage(event: &UsageEvent, data: &mut Object) {
         ("web_searches", usage.web_searches),
         ("search_units", usage.search_units),
         ("images", usage.images),
+        ("pages", usage.pages),
         ("characters", usage.characters),
     ];
     for (name, count) in counts {

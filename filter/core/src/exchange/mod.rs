@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod admit;
+mod job;
 mod limits;
 mod open;
 mod queue;

@@ -94,6 +94,10 @@ pub(super) struct Open {
     pub(super) provider: Cow<'static, str>,
     pub(super) shape: ErrorShape,
     pub(super) operation: &'static Operation,
+    /// Whether somebody pays for it.
+    pub(super) is_billed: bool,
+    /// The job that the path names.
+    pub(super) job: Option<String>,
     /// Whether the usage chunk may be asked for on the client's behalf.
     pub(super) may_inject: bool,
     /// The request's signature covers what we might change.
@@ -137,7 +141,7 @@ impl Open {
         service: &mut Service,
         host: &mut Host<'_>,
     ) -> Option<Self> {
-        let Matched { operation, model } = target.operation?;
+        let Matched { operation, model, id } = target.operation?;
         let setup = service.setup();
         let key = service.credential_key(host);
         let path = headers.get(":path").unwrap_or_default();
@@ -151,11 +155,16 @@ impl Open {
             may_inject: target.inject_include_usage && operation.can_inject && !signed,
             provider: target.provider,
             operation,
+            is_billed: operation.is_billed(),
+            job: id,
             signed,
             hold: Hold::No,
             hold_reply: false,
             facts: RequestFacts::known(operation, model.clone()),
-            scan: Some(RequestScan::new(operation, model, headers.get("content-encoding"))),
+            scan: Some(
+                RequestScan::new(operation, model, headers.get("content-encoding"))
+                    .with_content_type(headers.get("content-type").unwrap_or_default()),
+            ),
             announced_bytes: number("content-length"),
             decided: false,
             injected: false,

@@ -1,6 +1,7 @@
 //! The end of an exchange: its outcome, its usage and cost, its limits, its tags, its event. Once.
 
 use crate::{
+    dialect::Job,
     effect::Effect,
     event::{Outcome, UsageEvent},
     frame::websocket::Sender,
@@ -16,7 +17,7 @@ use crate::{
     },
 };
 
-use super::{Ended, StreamEnd, open::Open};
+use super::{Ended, StreamEnd, job, open::Open};
 
 /// Envoy's response flags that say that the downstream went away: connection termination and remote reset.
 const DOWNSTREAM_FLAGS: u64 = (1 << 14) | (1 << 33);
@@ -68,6 +69,11 @@ impl Open {
             if is_set {
                 usage.flags.insert(flag);
             }
+        }
+        // A job that failed may have used something all the same, and says so under 200.
+        let is_told = outcome == Outcome::Completed || reason == Some("error_in_body");
+        if let Some(snapshot) = snapshot.as_ref().filter(|snapshot| is_told && snapshot.is_finished()) {
+            self.settle_job(&usage, snapshot, host);
         }
         let cost = self.cost(&usage, snapshot.as_ref(), host);
         let charge = self.charge(&usage, &cost, outcome, snapshot.as_ref(), host.now);
@@ -122,11 +128,31 @@ impl Open {
         meter::settle_usage(self.operation, &self.provider, snapshot, cut, &self.facts)
     }
 
+    /// Remembers a job that the reply has started, and bills one that it is the first to tell the usage of.
+    fn settle_job(&mut self, usage: &Usage, snapshot: &Snapshot, host: &mut Host<'_>) {
+        let told = match (self.operation.job, &snapshot.id, &self.job) {
+            (Job::Starts, Some(id), _) if snapshot.is_deferred => {
+                job::start(host.store, &self.provider, id).map(|()| false)
+            }
+            (Job::Tells, _, Some(id)) if !snapshot.is_deferred && usage.status == UsageStatus::Reported => {
+                job::claim(host.store, &self.provider, id)
+            }
+            _ => return,
+        };
+        match told {
+            Ok(is_first) => self.is_billed |= is_first,
+            Err(_) => host.count(Metric::Errors("job_unknown")),
+        }
+    }
+
     fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Cost {
-        if matches!(usage.status, UsageStatus::None) || !self.operation.is_billed() {
+        if matches!(usage.status, UsageStatus::None) || !self.is_billed {
             return Cost { status: CostStatus::Free, ..Cost::default() };
         }
-        price::price(
+        if usage.flags.contains(Flag::MixedModels) {
+            return Cost::default();
+        }
+        let mut cost = price::price(
             &self.setup.config.prices,
             &price::Query {
                 provider: &self.provider,
@@ -137,7 +163,11 @@ impl Open {
                 reported: snapshot.and_then(|snapshot| snapshot.reported_cost.as_deref()),
                 now: host.now,
             },
-        )
+        );
+        if cost.status == CostStatus::Priced && usage.flags.contains(Flag::OtherModelUsage) {
+            cost.status = CostStatus::Partial;
+        }
+        cost
     }
 
     fn event(
@@ -177,7 +207,7 @@ impl Open {
             status: self.status,
             outcome,
             reason,
-            billable: outcome != Outcome::Rejected && self.operation.is_billed(),
+            billable: outcome != Outcome::Rejected && self.is_billed,
             usage,
             cost,
             limits: core::mem::take(&mut self.limits),

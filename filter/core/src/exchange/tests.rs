@@ -1,3 +1,4 @@
+mod jobs;
 mod queue;
 
 use proptest::prelude::*;

@@ -112,7 +112,7 @@ impl Snapshot {
         self.reported_cost = later.reported_cost.or(self.reported_cost.take());
         self.finish_reason = later.finish_reason.or(self.finish_reason.take());
         self.audio_seconds = later.audio_seconds.or(self.audio_seconds.take());
-        self.counters.add(&later.counters);
+        self.counters.overwrite(&later.counters);
         self.flags = self.flags.and(later.flags);
     }
 
