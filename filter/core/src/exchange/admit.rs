@@ -6,7 +6,7 @@ use crate::{
     frame::inflate::Encoding,
     head::Headers,
     host::Host,
-    limit::{Admission, Demand, Subject, reply},
+    limit::{Admission, Subject, reply},
     metric::Metric,
     service::Service,
 };
@@ -111,7 +111,7 @@ impl Open {
         self.id.to_string()
     }
 
-    fn subject(&self) -> Subject<'_> {
+    pub(super) fn subject(&self) -> Subject<'_> {
         Subject {
             tenant: self.tenant(),
             key: self.caller.key_id.as_deref(),
@@ -130,7 +130,7 @@ impl Open {
             self.released = Some(host.now);
             return Verdict::Continue;
         }
-        let demand = self.demand(whole);
+        let demand = self.demand(whole, host);
         let setup = service.setup();
         let admission = setup.limits.admit(&self.subject(), &demand, host.store, host.now);
         match admission {
@@ -172,19 +172,6 @@ impl Open {
         let name = if self.shape == ErrorShape::Anthropic { "request-id" } else { "x-request-id" };
         reply.headers.push((name.to_owned(), self.id_text()));
         Verdict::Reply(reply)
-    }
-
-    fn demand(&self, whole: bool) -> Demand {
-        if whole {
-            return Demand {
-                input_estimate: self.facts.input_estimate(),
-                output_cap: self.facts.output_bound(),
-                input_bound: self.facts.input_bound(),
-            };
-        }
-        // Only the headers are known: the announced bytes say how much text there can be.
-        let bytes = self.announced_bytes.unwrap_or(0);
-        Demand { input_estimate: crate::usage::estimate::tokens(bytes, 0), output_cap: None, input_bound: None }
     }
 
     /// Asks for the usage chunk where the client's own body does not.

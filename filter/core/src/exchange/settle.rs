@@ -31,14 +31,15 @@ impl Open {
             meter.snapshot()
         });
         let (outcome, reason) = self.outcome(ended, snapshot.as_ref());
-        let mut usage = self.usage(ended, outcome, snapshot.as_ref());
+        let mut usage = self.usage(ended, outcome, snapshot.as_ref(), host);
         for (flag, is_set) in [(Flag::Unbounded, self.unbounded), (Flag::UsageChunkVisible, self.usage_chunk_visible)] {
             if is_set {
                 usage.flags.insert(flag);
             }
         }
         let cost = self.cost(&usage, snapshot.as_ref(), host);
-        let charged = self.charged(&usage, outcome, snapshot.as_ref());
+        let charged = self.charged(&usage, outcome, snapshot.as_ref(), host);
+        self.learn(&usage, outcome, snapshot.as_ref(), host);
         self.settle_limits(charged, service, host);
         let event = self.event(outcome, reason, usage, cost, snapshot, host);
         self.measure(&event, service, host);
@@ -79,14 +80,15 @@ impl Open {
         }
     }
 
-    fn usage(&self, ended: &Ended, outcome: Outcome, snapshot: Option<&Snapshot>) -> Usage {
+    fn usage(&self, ended: &Ended, outcome: Outcome, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Usage {
         let Some(snapshot) = snapshot else {
             // No response: what the provider did with a request that it has got, nobody knows.
             let consumed = self.refused.is_none() && self.released.is_some() && outcome != Outcome::ProviderError;
-            return if consumed { meter::estimate_unanswered(&self.facts) } else { Usage::default() };
+            return if consumed { meter::estimate_unanswered(self.estimate(None, host)) } else { Usage::default() };
         };
         let cut = matches!(ended, Ended::Cut(_)) || outcome == Outcome::UpstreamReset;
-        meter::settle_usage(self.operation, &self.provider, snapshot, cut, &self.facts)
+        let mut estimate = || self.estimate(Some(snapshot), host);
+        meter::settle_usage(self.operation, &self.provider, snapshot, cut, &mut estimate)
     }
 
     fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Cost {
@@ -108,12 +110,12 @@ impl Open {
     }
 
     /// Tokens that limits are charged with: the truth, else the estimate. Never nothing for something.
-    fn charged(&self, usage: &Usage, outcome: Outcome, snapshot: Option<&Snapshot>) -> u64 {
+    fn charged(&self, usage: &Usage, outcome: Outcome, snapshot: Option<&Snapshot>, host: &Host<'_>) -> u64 {
         match usage.status {
             UsageStatus::None => 0,
             _ if outcome == Outcome::Rejected || !self.operation.is_billed() => 0,
             _ => usage.total().unwrap_or_else(|| {
-                let estimate = meter::estimate(snapshot, &self.facts);
+                let estimate = self.estimate(snapshot, host);
                 let input = usage.input.or(estimate.input).unwrap_or(0);
                 input.saturating_add(usage.output.or(estimate.output).unwrap_or(0))
             }),

@@ -65,6 +65,8 @@ impl Subject<'_> {
 pub struct Demand {
     /// Input tokens to expect.
     pub input_estimate: u64,
+    /// Output tokens to expect, all choices together, where that was learned.
+    pub output_estimate: Option<u64>,
     /// The request's own cap on output tokens, all choices together.
     pub output_cap: Option<u64>,
     /// The most input tokens that it can be.
@@ -73,9 +75,11 @@ pub struct Demand {
 
 impl Demand {
     const fn expected(&self, assume_output: u64) -> u64 {
-        let output = match self.output_cap {
-            Some(cap) => cap,
-            None => assume_output,
+        let output = match (self.output_estimate, self.output_cap) {
+            (Some(usual), Some(cap)) if usual > cap => cap,
+            (Some(usual), _) => usual,
+            (None, Some(cap)) => cap,
+            (None, None) => assume_output,
         };
         self.input_estimate.saturating_add(output)
     }
@@ -226,9 +230,17 @@ impl Limits {
         self.0.iter().flat_map(|group| &group.limits).any(|Limit { spec, .. }| {
             let known = Match { model: Vec::new(), ..spec.applies.clone() };
             let by_model = !spec.applies.model.is_empty() || spec.per.contains(&Dimension::Model);
-            let by_tokens = spec.unit == Unit::Tokens && spec.reserve != Reserve::None;
-            subject.is(&known) && (by_model || by_tokens)
+            subject.is(&known) && (by_model || spec.holds_estimate())
         })
+    }
+
+    /// Whether any limit that may apply to this subject holds an estimate.
+    #[must_use]
+    pub fn wants_estimate(&self, subject: &Subject<'_>) -> bool {
+        self.0
+            .iter()
+            .flat_map(|group| &group.limits)
+            .any(|Limit { spec, .. }| spec.holds_estimate() && subject.is(&spec.applies))
     }
 
     /// Takes what a request needs from all limits that apply to it, or from none.

@@ -109,3 +109,11 @@ pub struct LimitSpec {
     /// Most descriptors that get a counter of their own.
     pub max_descriptors: u32,
 }
+
+impl LimitSpec {
+    /// Whether admission holds what a request is likely to consume.
+    #[must_use]
+    pub fn holds_estimate(&self) -> bool {
+        self.unit == Unit::Tokens && self.reserve != Reserve::None
+    }
+}

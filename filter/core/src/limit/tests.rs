@@ -36,7 +36,7 @@ fn subject(tenant: &str) -> Subject<'_> {
 }
 
 fn demand(input: u64, cap: u64) -> Demand {
-    Demand { input_estimate: input, output_cap: Some(cap), input_bound: Some(input) }
+    Demand { input_estimate: input, output_cap: Some(cap), input_bound: Some(input), output_estimate: None }
 }
 
 fn at(secs: u64) -> Timestamp {

@@ -5,7 +5,10 @@ use crate::{
     effect::Splice,
     frame::inflate::{Encoding, Inflater},
     json::scan::{End, Field, Found, Scanner, Value},
-    usage::{estimate, number},
+    usage::{
+        estimate::{self, learned::Shape},
+        number,
+    },
 };
 
 /// Tokens that a chat template may add to a request whatever is in it.
@@ -33,8 +36,8 @@ pub struct RequestFacts {
     max_output: Option<u64>,
     choices: Option<u64>,
     messages: u64,
-    text_ascii: u64,
-    text_non_ascii: u64,
+    /// What the text weighs that the model reads: [`estimate::weigh`].
+    text: u64,
     /// Tokens that the client counted itself.
     tokens: u64,
     has_tools: bool,
@@ -70,12 +73,28 @@ impl RequestFacts {
         Self { model, stream, ..Self::default() }
     }
 
-    /// Input tokens to expect.
+    /// What the input weighs, in [parts](estimate::PARTS) of a token, as far as it was read.
     #[must_use]
-    pub fn input_estimate(&self) -> u64 {
-        let text = estimate::tokens(self.text_ascii, self.text_non_ascii);
-        // Four tokens a message are what OpenAI's own counting recipe adds.
-        text.saturating_add(self.messages.saturating_mul(4)).saturating_add(self.tokens)
+    pub fn input_weight(&self) -> u64 {
+        let conversation = if self.messages > 0 { estimate::CONVERSATION } else { 0 };
+        let messages = self.messages.saturating_mul(estimate::MESSAGE).saturating_add(conversation);
+        self.text.saturating_add(messages).saturating_add(self.tokens.saturating_mul(estimate::PARTS))
+    }
+
+    /// What kind of request it is to the estimate.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        match (self.is_unbounded, self.has_tools) {
+            (true, _) => Shape::More,
+            (false, true) => Shape::Tools,
+            (false, false) => Shape::Plain,
+        }
+    }
+
+    /// Choices that the request asks for, at least one.
+    #[must_use]
+    pub fn choices(&self) -> u64 {
+        self.choices.unwrap_or(1).max(1)
     }
 
     /// The most input tokens that the request can be, or `None` if its bytes do not bound them.
@@ -95,7 +114,7 @@ impl RequestFacts {
     /// The most output tokens that the request allows: its own cap times its choices.
     #[must_use]
     pub fn output_bound(&self) -> Option<u64> {
-        Some(self.max_output?.saturating_mul(self.choices.unwrap_or(1).max(1)))
+        Some(self.max_output?.saturating_mul(self.choices()))
     }
 
     /// The change that asks a stream for its usage; `None` if it asks already, is no stream or cannot be changed.
@@ -155,13 +174,14 @@ impl RequestFacts {
                 self.messages = self.messages.saturating_add(1);
             }
             Field::InputText => {
-                if let Value::Text { bytes, non_ascii, .. } = found.value {
-                    self.count(bytes.saturating_sub(non_ascii), non_ascii);
+                if let Value::Text { weight, .. } = found.value {
+                    self.text = self.text.saturating_add(weight);
                 }
             }
             Field::InputJson => {
                 if let Value::ObjectEnd(_) | Value::ArrayEnd(_) = found.value {
-                    self.count(found.end.saturating_sub(found.start), 0);
+                    let weight = found.end.saturating_sub(found.start).saturating_mul(estimate::JSON_BYTE);
+                    self.text = self.text.saturating_add(weight);
                 }
                 self.has_tools = true;
             }
@@ -175,11 +195,6 @@ impl RequestFacts {
             Field::Unboundable => self.is_unbounded |= found.value != Value::Null,
             _ => {}
         }
-    }
-
-    fn count(&mut self, ascii: u64, non_ascii: u64) {
-        self.text_ascii = self.text_ascii.saturating_add(ascii);
-        self.text_non_ascii = self.text_non_ascii.saturating_add(non_ascii);
     }
 
     /// The last `stream_options` is the one that servers read: it forgets what an earlier one said.

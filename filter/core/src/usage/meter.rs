@@ -6,9 +6,9 @@ pub use snapshot::{Counters, Snapshot};
 
 use snapshot::Class;
 
-use super::{Flag, Flags, Usage, UsageStatus, check, estimate, number};
+use super::{Flag, Flags, Usage, UsageStatus, check, estimate::Estimate, number};
 use crate::{
-    dialect::Operation,
+    dialect::{Counting, Operation},
     frame::{
         base64_member::Base64Member,
         eventstream::{EventFramer, EventSink},
@@ -17,7 +17,6 @@ use crate::{
     },
     head::Headers,
     json::scan::{End, Field, Scanner, Value},
-    request::RequestFacts,
     time::Timestamp,
 };
 
@@ -357,28 +356,10 @@ impl Records {
     }
 }
 
-/// Tokens that an exchange is likely to have taken, as far as anything was seen of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Estimate {
-    /// Input.
-    pub input: Option<u64>,
-    /// Output that was delivered.
-    pub output: Option<u64>,
-}
-
-/// Estimates from the text of the request and of the response.
-#[must_use]
-pub fn estimate(snapshot: Option<&Snapshot>, facts: &RequestFacts) -> Estimate {
-    Estimate {
-        input: Some(facts.input_estimate()).filter(|tokens| *tokens > 0),
-        output: snapshot.map(|snapshot| estimate::tokens(snapshot.text_ascii, snapshot.text_non_ascii)),
-    }
-}
-
 /// The usage of a request that went out and got no response.
 #[must_use]
-pub fn estimate_unanswered(facts: &RequestFacts) -> Usage {
-    estimated(estimate(None, facts), Flags::NONE)
+pub fn estimate_unanswered(estimate: Estimate) -> Usage {
+    estimated(estimate, Flags::NONE)
 }
 
 fn estimated(estimate: Estimate, flags: Flags) -> Usage {
@@ -393,19 +374,17 @@ fn estimated(estimate: Estimate, flags: Flags) -> Usage {
     usage
 }
 
-/// The usage of a response. `cut` says that it ended before its time.
+/// The usage of a response. `cut` says that it ended before its time; `estimate` is asked where the provider's own counts do not do.
 #[must_use]
 pub fn settle_usage(
     operation: &Operation,
     provider: &str,
     snapshot: &Snapshot,
     cut: bool,
-    facts: &RequestFacts,
+    estimate: &mut dyn FnMut() -> Estimate,
 ) -> Usage {
-    let estimate = estimate(Some(snapshot), facts);
     if !snapshot.counters.says_something() {
-        let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
-        let failed = snapshot.status >= 400 || (snapshot.error && !has_text);
+        let failed = snapshot.status >= 400 || (snapshot.error && snapshot.text == 0);
         return if failed || !operation.is_billed() {
             Usage { flags: snapshot.flags, ..Usage::default() }
         } else if snapshot.audio_seconds.is_some() {
@@ -414,21 +393,30 @@ pub fn settle_usage(
         } else if snapshot.unreadable || snapshot.is_deferred {
             Usage { status: UsageStatus::Missing, flags: snapshot.flags, ..Usage::default() }
         } else {
-            estimated(estimate, snapshot.flags)
+            estimated(estimate(), snapshot.flags)
         };
     }
     let mut usage = check::usage(operation, provider, &snapshot.counters);
     usage.flags = usage.flags.and(snapshot.flags);
     usage.audio_seconds.clone_from(&snapshot.audio_seconds);
-    let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     usage.status = UsageStatus::Reported;
+    let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {
+        let estimate = estimate();
         usage.status = UsageStatus::Partial;
         usage.output = usage.output.max(estimate.output);
         usage.flags.insert(Flag::OutputEstimated);
         if usage.input.is_none() {
             usage.input = estimate.input;
             usage.flags.insert(Flag::InputEstimated);
+        }
+    } else if operation.is_billed() && usage.says_nothing() {
+        // A server that knows how to say it and says that it was nothing.
+        let has_content =
+            if operation.counting == Counting::InputOnly { estimate().input.is_some() } else { snapshot.text > 0 };
+        if has_content {
+            usage = Usage { status: UsageStatus::Missing, flags: usage.flags, ..Usage::default() };
+            usage.flags.insert(Flag::ZeroUsage);
         }
     }
     usage

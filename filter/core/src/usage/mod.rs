@@ -89,6 +89,13 @@ impl Usage {
     pub fn total(&self) -> Option<u64> {
         Some(self.input?.saturating_add(self.output?))
     }
+
+    /// Whether every count is zero or unknown, whatever its unit.
+    pub(crate) fn says_nothing(&self) -> bool {
+        let tokens = [self.input, self.output, self.cache_read, self.cache_write, self.reasoning];
+        let units = [self.web_searches, self.search_units, self.images, self.characters];
+        self.audio_seconds.is_none() && tokens.iter().chain(&units).all(|count| count.unwrap_or(0) == 0)
+    }
 }
 
 /// An anomaly worth a look. The names are those in the event's `usage_flags`.
@@ -121,9 +128,11 @@ pub enum Flag {
     UsageChunkVisible,
     /// `reserve: worst_case` could not bound this request.
     Unbounded,
+    /// The provider reports nothing at all for a reply that has content.
+    ZeroUsage,
 }
 
-const FLAGS: [(Flag, &str); 13] = [
+const FLAGS: [(Flag, &str); 14] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
@@ -137,6 +146,7 @@ const FLAGS: [(Flag, &str); 13] = [
     (Flag::InputEstimated, "input_estimated"),
     (Flag::UsageChunkVisible, "usage_chunk_visible"),
     (Flag::Unbounded, "unbounded"),
+    (Flag::ZeroUsage, "zero_usage"),
 ];
 
 /// A set of [`Flag`]s. Displays as the comma-separated list of the event.
@@ -150,6 +160,13 @@ impl Flags {
     /// Adds one flag.
     pub const fn insert(&mut self, flag: Flag) {
         self.0 |= 1 << flag as u8;
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub const fn with(mut self, flag: Flag) -> Self {
+        self.insert(flag);
+        self
     }
 
     /// Whether the flag is set.

@@ -1,6 +1,7 @@
 //! The state machine of the scanner.
 
 use super::{Found, MAX_NUMBER, MAX_TEXT, Shape, Value};
+use crate::usage::estimate;
 
 /// Deepest nesting that is followed. Real bodies stay below twenty; past it the document counts as malformed, so that a body of
 /// nothing but brackets costs no more than a few kilobytes.
@@ -74,7 +75,7 @@ pub struct Scanner {
     start: u64,
     kept: Vec<u8>,
     text_bytes: u64,
-    text_non_ascii: u64,
+    text_weight: u64,
     /// The first half of a surrogate pair.
     high: Option<u16>,
     literal: Value<'static>,
@@ -95,7 +96,7 @@ impl Scanner {
             start: 0,
             kept: Vec::new(),
             text_bytes: 0,
-            text_non_ascii: 0,
+            text_weight: 0,
             high: None,
             literal: Value::Null,
         }
@@ -301,7 +302,7 @@ impl Scanner {
         self.is_kept = is_kept;
         self.kept.clear();
         self.text_bytes = 0;
-        self.text_non_ascii = 0;
+        self.text_weight = 0;
         self.high = None;
         self.state = State::Text;
     }
@@ -333,8 +334,7 @@ impl Scanner {
         let room = MAX_TEXT.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(run.get(..room).unwrap_or(run));
         self.text_bytes = self.text_bytes.saturating_add(run.len() as u64);
-        self.text_non_ascii =
-            self.text_non_ascii.saturating_add(run.iter().filter(|byte| !byte.is_ascii()).count() as u64);
+        self.text_weight = self.text_weight.saturating_add(estimate::weigh(run));
     }
 
     /// Half of a surrogate pair stands for nothing: it reads as the replacement character.
@@ -359,7 +359,7 @@ impl Scanner {
             return;
         }
         if self.is_kept {
-            let value = Value::Text { head: &self.kept, bytes: self.text_bytes, non_ascii: self.text_non_ascii };
+            let value = Value::Text { head: &self.kept, bytes: self.text_bytes, weight: self.text_weight };
             self.emit(value, self.start, self.offset.saturating_add(1), found);
         }
         self.after_value();
