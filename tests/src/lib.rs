@@ -2,6 +2,7 @@
 
 pub mod collector;
 pub mod envoy;
+pub mod estimated;
 pub mod prometheus;
 pub mod provider;
 pub mod recorded;

@@ -133,11 +133,13 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// What is known of that kind, else of the provider's other models, else nothing: then the prior holds.
+    /// What is known of that kind, else of the provider's other models, else nothing: then the prior holds. What is in no text is in no
+    /// two models the same.
     #[must_use]
     pub fn read(kind: &Kind<'_>, store: &dyn SharedStore, now: Timestamp) -> Self {
         let known = |kind: &Kind<'_>| Some(find(kind.owner(), store, now)?.learned).filter(|known| known.samples > 0);
-        known(kind).or_else(|| known(&Kind { model: None, ..*kind })).unwrap_or_default()
+        let others = || if kind.shape == Shape::More { None } else { known(&Kind { model: None, ..*kind }) };
+        known(kind).or_else(others).unwrap_or_default()
     }
 
     /// Input tokens of a request whose text weighs so much.
@@ -248,7 +250,7 @@ impl Reader<'_> {
 pub fn learn(kind: &Kind<'_>, sample: &Sample, store: &dyn SharedStore, now: Timestamp) -> bool {
     let samples = teach(kind.owner(), sample, store, now);
     let for_others = samples.is_none_or(|samples| samples <= ENOUGH || samples.is_multiple_of(8));
-    if for_others && kind.model.is_some() {
+    if for_others && kind.model.is_some() && kind.shape != Shape::More {
         teach(Kind { model: None, ..*kind }.owner(), sample, store, now);
     }
     for_others
