@@ -1,8 +1,10 @@
 //! What tests, the demo and the benchmark share: a strict provider, a small collector, and an Envoy between them, all on loopback.
 
+pub mod calls;
 pub mod collector;
 pub mod envoy;
 pub mod estimated;
+pub mod example;
 pub mod prometheus;
 pub mod provider;
 pub mod recorded;

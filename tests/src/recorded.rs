@@ -6,7 +6,12 @@ use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use meterr_core::{
-    effect::Effect, exchange::Exchange, head::Headers, host::Host, service::Service, store::MemoryStore,
+    effect::Effect,
+    exchange::Exchange,
+    head::Headers,
+    host::{Host, NoProperties},
+    service::Service,
+    store::MemoryStore,
     time::Timestamp,
 };
 use serde_json::Value;
@@ -152,7 +157,7 @@ impl Process {
         let mut effects = Vec::new();
         let mut step = |effects: &mut Vec<Effect>, run: &mut dyn FnMut(&mut Service, &mut Exchange, &mut Host<'_>)| {
             *at = at.plus_millis(1);
-            run(service, &mut exchange, &mut Host { store, now: *at, effects });
+            run(service, &mut exchange, &mut Host { store, properties: &NoProperties, now: *at, effects });
         };
         let (request, response) = (view(&recorded.request), view(&recorded.response));
         step(&mut effects, &mut |service, exchange, host| {

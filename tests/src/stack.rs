@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::{
     collector::{Collector, Mode},
     envoy::{Envoy, Setup, root},
+    example,
     prometheus::Metrics,
     provider::Provider,
 };
@@ -113,6 +114,27 @@ impl Stack {
             admin_port: admin,
         };
         let envoy = Envoy::start(&setup, directory.path())?;
+        Self::around(envoy, provider, collector, directory)
+    }
+
+    /// As [`Stack::start`], around a file of `envoy/examples` that is pointed at the stand-ins and then changed. The files that it wants
+    /// below `/etc/meterr` are in that directory.
+    #[must_use]
+    pub fn example(name: &str, files: &Path, variables: &[(&str, &str)], change: impl FnOnce(&mut Value)) -> Self {
+        let run = || {
+            let (provider, directory) = (Provider::start(0)?, tempfile::tempdir()?);
+            let collector = Collector::start(0, &directory.path().join("events.sqlite"))?;
+            wasm()?;
+            let mut file = example::load(name, files)?;
+            example::point(&mut file, provider.address(), collector.address(), directory.path())?;
+            change(&mut file);
+            let envoy = Envoy::run(&file, 2, directory.path(), variables)?;
+            Self::around(envoy, provider, collector, directory)
+        };
+        made(run())
+    }
+
+    fn around(envoy: Envoy, provider: Provider, collector: Collector, directory: TempDir) -> Result<Self> {
         let client = || Client::builder().timeout(PATIENCE);
         Ok(Self {
             envoy: Some(envoy),
@@ -128,10 +150,7 @@ impl Stack {
     /// As [`Stack::launch`], for tests.
     #[must_use]
     pub fn start(options: &Options) -> Self {
-        match Self::launch(options) {
-            Ok(stack) => stack,
-            Err(error) => panic!("{error:#}"),
-        }
+        made(Self::launch(options))
     }
 
     /// As [`Stack::start`], where the options depend on where the provider is.
@@ -142,10 +161,7 @@ impl Stack {
             let options = options(provider.address());
             Self::launch_at(provider, &options)
         };
-        match run() {
-            Ok(stack) => stack,
-            Err(error) => panic!("{error:#}"),
-        }
+        made(run())
     }
 
     /// What Envoy logs when it refuses this configuration of the filter.
@@ -168,10 +184,7 @@ impl Stack {
                 Err(error) => Ok(format!("{error:#}")),
             }
         };
-        match run() {
-            Ok(log) => log,
-            Err(error) => panic!("{error:#}"),
-        }
+        made(run())
     }
 
     /// Envoy itself.
@@ -237,6 +250,24 @@ impl Stack {
         let Value::Array(events) = events else { panic!("events are an array") };
         assert_eq!(events.len(), count, "more events than exchanges: {events:#?}");
         events
+    }
+
+    /// Waits until the collector has so many events of limits whose parts were passed, and gives back their data.
+    #[must_use]
+    pub fn alerts(&self, count: usize) -> Vec<Value> {
+        let alerts = || -> Vec<Value> {
+            let all = self.with_collector(|collector| {
+                collector.with_store(|store| store.events("type=ai.meterr.limit.v1").expect("events"))
+            });
+            all.as_array().into_iter().flatten().map(|event| event["data"].clone()).collect()
+        };
+        wait(|| alerts().len() >= count, || format!("{} of {count} alerts came", alerts().len()));
+        alerts()
+    }
+
+    /// Waits until something holds, for as long as anything may take here.
+    pub fn wait_for(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        wait(|| holds(self), || format!("{what}\n{}", self.envoy_log()));
     }
 
     /// Waits until the access log has so many lines that hold an event.
@@ -359,6 +390,11 @@ impl Stack {
     fn with_collector<T>(&self, run: impl FnOnce(&Collector) -> T) -> T {
         run(self.collector.lock().expect("no test panics with it").as_ref().expect("the collector runs"))
     }
+}
+
+/// What was made, or the end of the test with what was in the way.
+fn made<T>(made: Result<T>) -> T {
+    made.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 fn wasm() -> Result<PathBuf> {

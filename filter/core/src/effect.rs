@@ -83,6 +83,8 @@ pub enum Effect {
     SetHitsAddend(u64),
     /// Add to a counter, set a gauge or record into a histogram, by the metric's kind.
     Measure(Metric, u64),
+    /// Move a gauge up or down.
+    Move(Metric, i64),
     /// Write a log record.
     Log(Level, String),
     /// POST to the collector; the answer comes to `Service::on_callout_response` under the same token.

@@ -11,16 +11,20 @@ use crate::{
     metric::Metric,
     provider::route::Route,
     service::Service,
+    time::Timestamp,
 };
 
 mod admit;
 mod estimate;
+mod limits;
 mod open;
+mod queue;
 mod respond;
 mod settle;
 #[cfg(test)]
 mod tests;
 
+use crate::event::Outcome;
 use open::{Hold, Open, Target};
 
 /// One request and its response.
@@ -113,6 +117,29 @@ impl Exchange {
     pub fn on_body_overdue(&mut self, service: &mut Service, host: &mut Host<'_>) -> Verdict {
         host.count(Metric::Errors("body_overdue"));
         self.open(|open| open.on_body_overdue(service, host))
+    }
+
+    /// Looks whether a request that waits may go on: to be called on every tick, in the order of [`Exchange::ticket`]. `Continue` resumes the stream.
+    pub fn on_turn(&mut self, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        match &mut self.0 {
+            State::Open(open) => open.on_turn(service, host),
+            State::New | State::Passing => Verdict::Pause,
+        }
+    }
+
+    /// The number of a request that waits for quota: lower ones came first.
+    #[must_use]
+    pub fn ticket(&self) -> Option<u64> {
+        match &self.0 {
+            State::Open(open) => open.waiting.as_ref().map(|waiting| waiting.ticket.number),
+            State::New | State::Passing => None,
+        }
+    }
+
+    /// Whether [`Exchange::on_turn`] may do anything but go on waiting.
+    #[must_use]
+    pub fn is_on_turn(&self, service: &mut Service, now: Timestamp) -> bool {
+        matches!(&self.0, State::Open(open) if open.is_on_turn(service, now))
     }
 
     /// The response's headers, be they the provider's, Envoy's own or those of our reply.

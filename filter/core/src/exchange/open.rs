@@ -9,7 +9,7 @@ use crate::{
     head::Headers,
     host::Host,
     identity::{Caller, Identity},
-    limit::{LimitState, Reservation},
+    limit::{LimitState, Reservation, queue::Ticket},
     provider::{Row, route::Rewrite},
     request::{RequestFacts, RequestScan},
     service::Service,
@@ -27,6 +27,18 @@ pub(super) enum Hold {
     Headers,
     /// The body only: the headers have gone on.
     Body,
+}
+
+/// A request that waits for quota.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) ticket: Ticket,
+    /// The limit that it waits for.
+    pub(super) limit: Rc<str>,
+    /// Whether its body was seen.
+    pub(super) whole: bool,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
 }
 
 /// Where a request goes, and what it is.
@@ -98,6 +110,10 @@ pub(super) struct Open {
     /// Why we refused, if we did.
     pub(super) refused: Option<&'static str>,
     pub(super) limits: Vec<LimitState>,
+    /// Where it waits for quota.
+    pub(super) waiting: Option<Waiting>,
+    /// Milliseconds that it waited.
+    pub(super) queue_ms: Option<u64>,
     /// When the last byte of the request went on.
     pub(super) released: Option<Timestamp>,
     pub(super) answered: Option<Timestamp>,
@@ -124,7 +140,7 @@ impl Open {
         Some(Self {
             id: service.random().uuid_v7(host.now),
             started: host.now,
-            caller: setup.config.identity.resolve(headers, path, &key),
+            caller: setup.config.identity.resolve(headers, path, &key, host.properties),
             shape: operation.errors,
             may_inject: target.inject_include_usage && operation.can_inject && !signed,
             provider: target.provider,
@@ -142,6 +158,8 @@ impl Open {
             reservation: None,
             refused: None,
             limits: Vec::new(),
+            waiting: None,
+            queue_ms: None,
             released: None,
             answered: None,
             status: None,

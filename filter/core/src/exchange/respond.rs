@@ -5,6 +5,7 @@ use crate::{
     frame::hide::UsageChunkHider,
     head::Headers,
     host::Host,
+    limit::headers::ratelimit,
     tag::ResponseHeaders,
     usage::meter::Meter,
 };
@@ -21,7 +22,7 @@ impl Open {
         host.effect(Effect::SetResponseHeader("x-meterr-id", self.id_text()));
         let tags = self.setup.config.tags.response_headers;
         if tags != ResponseHeaders::Off
-            && let Some((policy, limit)) = self.reservation.as_ref().and_then(|held| held.ratelimit_headers(host.now))
+            && let Some((policy, limit)) = ratelimit(&self.limits, host.now)
         {
             host.effect(Effect::SetResponseHeader("ratelimit-policy", policy));
             host.effect(Effect::SetResponseHeader("ratelimit", limit));

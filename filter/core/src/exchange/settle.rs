@@ -4,7 +4,6 @@ use crate::{
     effect::Effect,
     event::{Outcome, UsageEvent},
     host::Host,
-    limit::Charge,
     metric::{Metric, Series},
     price::{self, Cost, CostStatus, PicoUsd},
     service::Service,
@@ -25,6 +24,9 @@ impl Open {
         if let Some(scan) = &mut self.scan {
             self.facts = scan.finish();
         }
+        if let Some(waiting) = self.waiting.take() {
+            self.stop_waiting(&waiting, "left", service, host);
+        }
         let mut meter = self.meter.take();
         let snapshot = meter.as_mut().map(|meter| {
             meter.finish();
@@ -38,13 +40,13 @@ impl Open {
             }
         }
         let cost = self.cost(&usage, snapshot.as_ref(), host);
-        let charged = self.charged(&usage, outcome, snapshot.as_ref(), host);
+        let charge = self.charge(&usage, &cost, outcome, snapshot.as_ref(), host);
         self.learn(&usage, outcome, snapshot.as_ref(), host);
-        self.settle_limits(charged, service, host);
+        self.settle_limits(charge, service, host);
         let event = self.event(outcome, reason, usage, cost, snapshot, host);
         self.measure(&event, service, host);
         let bytes = service.accept(&event, host);
-        self.tag(&event, bytes, charged, host);
+        self.tag(&event, bytes, charge.tokens, host);
     }
 
     fn outcome(&self, ended: &Ended, snapshot: Option<&Snapshot>) -> (Outcome, Option<&'static str>) {
@@ -109,28 +111,6 @@ impl Open {
         )
     }
 
-    /// Tokens that limits are charged with: the truth, else the estimate. Never nothing for something.
-    fn charged(&self, usage: &Usage, outcome: Outcome, snapshot: Option<&Snapshot>, host: &Host<'_>) -> u64 {
-        match usage.status {
-            UsageStatus::None => 0,
-            _ if outcome == Outcome::Rejected || !self.operation.is_billed() => 0,
-            _ => usage.total().unwrap_or_else(|| {
-                let estimate = self.estimate(snapshot, host);
-                let input = usage.input.or(estimate.input).unwrap_or(0);
-                input.saturating_add(usage.output.or(estimate.output).unwrap_or(0))
-            }),
-        }
-    }
-
-    fn settle_limits(&mut self, tokens: u64, service: &mut Service, host: &mut Host<'_>) {
-        let Some(reservation) = self.reservation.take() else { return };
-        let settled = reservation.settle(Charge { tokens }, host.store, host.now);
-        self.limits = settled.states;
-        if let Some(unsettled) = settled.unsettled {
-            service.keep_unsettled(unsettled, host);
-        }
-    }
-
     fn event(
         &mut self,
         outcome: Outcome,
@@ -170,7 +150,7 @@ impl Open {
             usage,
             cost,
             limits: core::mem::take(&mut self.limits),
-            queue_ms: None,
+            queue_ms: self.queue_ms,
             duration_ms: host.now.millis_since(self.started),
             ttft_ms: self
                 .released

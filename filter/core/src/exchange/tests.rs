@@ -1,8 +1,10 @@
+mod queue;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{effect::LocalReply, store::MemoryStore, time::Timestamp};
+use crate::{effect::LocalReply, host::NoProperties, store::MemoryStore, time::Timestamp};
 
 /// One worker with one service, a store of its own and a clock that moves a millisecond with each callback.
 struct World {
@@ -30,7 +32,10 @@ impl World {
 
     fn step<T>(&mut self, run: impl FnOnce(&mut Service, &mut Host<'_>) -> T) -> T {
         self.now = self.now.plus_millis(1);
-        run(&mut self.service, &mut Host { store: &self.store, now: self.now, effects: &mut self.effects })
+        run(
+            &mut self.service,
+            &mut Host { store: &self.store, properties: &NoProperties, now: self.now, effects: &mut self.effects },
+        )
     }
 
     fn request(&mut self, exchange: &mut Exchange, more: &[(&str, &str)], body: &Value) -> Verdict {
