@@ -16,7 +16,7 @@ use meterr_core::{
     provider::route::{Providers, Route},
     request::RequestScan,
     usage::{
-        estimate::learned::{Kind, Learned, Shape},
+        estimate::learned::{FEW, Kind, Learned, Shape},
         meter::Meter,
     },
 };
@@ -191,7 +191,7 @@ impl Estimated {
         meter.push(&recorded.response_body, self.process.now());
         meter.finish();
         let text = meter.snapshot().text;
-        let both = [Learned::default(), Learned::read(&kind, self.process.store(), self.process.now())];
+        let both = [Learned::default(), Learned::read(&kind, FEW, self.process.store(), self.process.now())];
         Some(Guess {
             shape: facts.shape(),
             input: both.map(|known| known.input(facts.input_weight())),

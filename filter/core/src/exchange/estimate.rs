@@ -8,7 +8,7 @@ use crate::{
         Flag, Flags, Usage, UsageStatus,
         estimate::{
             Estimate, JSON_BYTE,
-            learned::{self, Kind, Learned, Sample, Shape},
+            learned::{self, ENOUGH, FEW, Kind, Learned, Sample, Shape},
         },
         meter::Snapshot,
     },
@@ -38,7 +38,7 @@ impl Open {
     pub(super) fn demand(&self, whole: bool, host: &Host<'_>) -> Demand {
         let is_asked = self.setup.limits.wants_estimate(&self.subject());
         let known = |kind: &Kind<'_>| {
-            if is_asked { Learned::read(kind, host.store, host.now) } else { Learned::default() }
+            if is_asked { Learned::read(kind, ENOUGH, host.store, host.now) } else { Learned::default() }
         };
         if whole {
             let known = known(&self.kind());
@@ -60,7 +60,7 @@ impl Open {
 
     /// What the exchange has taken, as far as anything was seen of it.
     pub(super) fn estimate(&self, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Estimate {
-        let known = Learned::read(&self.kind(), host.store, host.now);
+        let known = Learned::read(&self.kind(), FEW, host.store, host.now);
         let estimate = known.estimate(self.facts.input_weight(), snapshot.map(|snapshot| snapshot.text));
         // No model writes more than it was allowed to.
         let cap = self.facts.output_bound().unwrap_or(u64::MAX);

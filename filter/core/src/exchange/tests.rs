@@ -260,7 +260,7 @@ fn ok_what_is_usual_is_held_once_enough_was_seen() {
     for _ in 0..15 {
         reported(&mut world, &chat(false));
     }
-    assert_eq!(held(&mut world, &chat(false), &[]), 4_096 + 12, "fifteen are not enough; the input is learned");
+    assert_eq!(held(&mut world, &chat(false), &[]), at_first, "fifteen are not enough");
     reported(&mut world, &chat(false));
     assert_eq!(held(&mut world, &chat(false), &[]), 34 + 12);
     assert_eq!(held(&mut world, &capped, &[]), 34 + 12, "a cap is not what is usual");

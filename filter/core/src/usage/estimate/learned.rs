@@ -24,8 +24,11 @@ const PROBES: u16 = 4;
 /// Seconds after which the record of a model that nobody asks for may be taken over.
 const STALE_SECS: u64 = 86_400;
 
-/// Samples that a record must have before it says what a request of its kind will take.
-const ENOUGH: u32 = 16;
+/// Samples that a record must have before it is believed of what was seen, such as the text of a stream that was cut.
+pub const FEW: u32 = 4;
+
+/// Samples that a record must have before requests are admitted by it.
+pub const ENOUGH: u32 = 16;
 
 /// How requests differ in what the provider adds to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,13 +136,17 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// What is known of that kind, else of the provider's other models, else nothing: then the prior holds. What is in no text is in no
-    /// two models the same.
+    /// What is known of that kind, else of the provider's other models, once at least so many samples have come from either; else nothing:
+    /// then the prior holds. What is in no text is in no two models the same.
     #[must_use]
-    pub fn read(kind: &Kind<'_>, store: &dyn SharedStore, now: Timestamp) -> Self {
+    pub fn read(kind: &Kind<'_>, least: u32, store: &dyn SharedStore, now: Timestamp) -> Self {
         let known = |kind: &Kind<'_>| Some(find(kind.owner(), store, now)?.learned).filter(|known| known.samples > 0);
-        let others = || if kind.shape == Shape::More { None } else { known(&Kind { model: None, ..*kind }) };
-        known(kind).or_else(others).unwrap_or_default()
+        let own = known(kind);
+        if let Some(own) = own.filter(|own| own.samples >= least) {
+            return own;
+        }
+        let others = if kind.shape == Shape::More { None } else { known(&Kind { model: None, ..*kind }) };
+        others.filter(|others| others.samples >= least).map(|others| own.unwrap_or(others)).unwrap_or_default()
     }
 
     /// Input tokens of a request whose text weighs so much.

@@ -37,12 +37,14 @@ fn ok_what_is_learned_is_there_for_every_worker_and_for_other_models_of_the_prov
     for _ in 0..8 {
         learn(&kind("gpt-4o-2024-08-06"), &sample(100, 130, 50), &store, NOW);
     }
-    let known = Learned::read(&kind("gpt-4o"), &store, NOW);
+    let known = Learned::read(&kind("gpt-4o"), FEW, &store, NOW);
     assert_eq!((known.input(100 * PARTS), known.output(100 * PARTS)), (130, 50));
-    let other = Learned::read(&kind("gpt-9"), &store, NOW);
+    let other = Learned::read(&kind("gpt-9"), FEW, &store, NOW);
     assert_eq!(other.input(100 * PARTS), 130, "a new model is like its siblings");
+    let sure = Learned::read(&kind("gpt-4o"), ENOUGH, &store, NOW);
+    assert_eq!(sure, Learned::default(), "eight are not enough to admit by");
     let elsewhere = Kind { provider: "corp", ..kind("gpt-4o") };
-    assert_eq!(Learned::read(&elsewhere, &store, NOW), Learned::default());
+    assert_eq!(Learned::read(&elsewhere, FEW, &store, NOW), Learned::default());
     assert_eq!(Learned::default().input(100 * PARTS), 100, "the prior");
 }
 
@@ -52,7 +54,7 @@ fn ok_nine_of_ten_stay_below_what_is_usual_once_enough_were_seen() {
     let mut random = crate::random::Random::new(7);
     let mut below = 0;
     for nth in 0..2_000_u32 {
-        let known = Learned::read(&kind("m"), &store, NOW).usual_choice();
+        let known = Learned::read(&kind("m"), ENOUGH, &store, NOW).usual_choice();
         assert_eq!(known.is_some(), nth >= ENOUGH, "{nth}");
         let output = 50 + random.up_to(900);
         below += u32::from(known.is_some_and(|known| output <= known));
@@ -70,7 +72,7 @@ fn ok_the_table_is_bounded_and_what_is_stale_makes_room() {
     assert!(store.size().0 <= usize::from(SLOTS), "{:?}", store.size());
     let later = NOW.plus_millis(STALE_SECS * 1_000);
     learn(&kind("new"), &sample(100, 150, 10), &store, later);
-    assert_eq!(Learned::read(&kind("new"), &store, later).input(100 * PARTS), 150);
+    assert_eq!(Learned::read(&kind("new"), 1, &store, later).input(100 * PARTS), 150);
     assert!(store.size().0 <= usize::from(SLOTS), "{:?}", store.size());
 }
 
@@ -82,7 +84,7 @@ fn err_a_record_of_rubbish_is_written_over() {
     store.write(&key, b"rubbish").expect("memory");
     assert_eq!(find(kind("m").owner(), &store, NOW).expect("a slot").learned.samples, 0);
     learn(&kind("m"), &sample(100, 160, 10), &store, NOW);
-    assert_eq!(Learned::read(&kind("m"), &store, NOW).input(100 * PARTS), 160);
+    assert_eq!(Learned::read(&kind("m"), 1, &store, NOW).input(100 * PARTS), 160);
 }
 
 fn any_sample() -> impl Strategy<Value = Sample> {
