@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod collector;
 pub mod envoy;
+pub mod estimated;
 pub mod example;
 pub mod line;
 pub mod prometheus;

@@ -12,11 +12,9 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
-use flate2::{Compression, write::GzEncoder};
 use meterr_core::random::Random;
 use meterr_tests::recorded::Recorded;
 use serde_json::{Map, Value};
@@ -62,54 +60,15 @@ fn folders(of: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The type and the bytes of the request.
-fn request_body(exchange: &Value) -> (&'static str, Vec<u8>) {
-    let Some(form) = exchange["form"].as_array() else {
-        let request = &exchange["request"];
-        return ("application/json", if request.is_null() { Vec::new() } else { request.to_string().into() });
-    };
-    let mut body = String::new();
-    for field in form {
-        let (name, value) = (field[0].as_str().expect("a name"), field[1].as_str().expect("a value"));
-        let (name, file) = name.strip_prefix('@').map_or((name, ""), |name| (name, "; filename=\"a.bin\""));
-        body += &format!("--golden\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n");
-    }
-    ("multipart/form-data; boundary=golden", (body + "--golden--\r\n").into_bytes())
-}
-
 impl Case {
     fn read(folder: PathBuf) -> Self {
-        let exchange = json(&folder.join("exchange.json"));
-        let text = |name: &str| exchange[name].as_str().unwrap_or_else(|| panic!("{}: {name}", folder.display()));
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let (content_type, request_body) = request_body(&exchange);
-        let request = vec![
-            pair(":method", exchange["method"].as_str().unwrap_or("POST")),
-            pair(":authority", text("host")),
-            pair(":path", text("path")),
-            pair("content-type", content_type),
-        ];
-        let status = exchange["status"].as_u64().expect("a status").to_string();
-        let mut response = vec![pair(":status", &status)];
-        for (name, value) in exchange["headers"].as_object().expect("headers") {
-            response.push(pair(name, value.as_str().expect("a text")));
-        }
-        let bodies = ["response.json", "response.sse", "response.ndjson", "response.txt"].map(|name| folder.join(name));
-        let body = bodies.iter().find(|path| path.exists()).unwrap_or_else(|| panic!("{}: no body", folder.display()));
-        let mut response_body = fs::read(body).expect("a file");
-        if exchange["gzip"] == true {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(&response_body).expect("memory");
-            response_body = encoder.finish().expect("memory");
-            response.push(pair("content-encoding", "gzip"));
-        }
         let source = fs::read_to_string(folder.join("SOURCE")).unwrap_or_default();
         assert!(source.lines().count() > 1, "{}: a fixture says where it comes from", folder.display());
         let parts: Vec<_> = folder.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
         Self {
             name: format!("{}/{}", parts[1], parts[0]),
             expected: json(&folder.join("expected.json")).as_object().expect("an object").clone(),
-            recorded: Recorded { request, request_body, response, response_body },
+            recorded: Recorded::fixture(&folder).unwrap_or_else(|error| panic!("{}: {error:#}", folder.display())),
             folder,
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     reference::{Claim, EPOCH_SECS, Unit, When},
-    store::{Flaw, Shared},
+    store::Shared,
     stream::{Step, Stream, run_request},
     traffic::Request,
     world::{Deferred, Ran, Worker, World},
@@ -36,9 +36,11 @@ fn limit<'e>(event: &'e Value, id: &str) -> Option<&'e Value> {
 }
 
 impl World {
-    /// Tries a request up to its decision, and lets it go: on a copy of the store, or where nothing else ever was.
-    fn attempt(&self, is_alone: bool, request: &Request, steps: &[Step], at: u64) -> Tried {
-        let store = &if is_alone { Shared::new(Flaw::None) } else { self.store.copy_of_limits() };
+    /// Tries a request up to its decision, and lets it go: on a copy of the store, or where nothing was ever held and no more is learned
+    /// than this.
+    fn attempt(&self, alone: Option<&Shared>, request: &Request, steps: &[Step], at: u64) -> Tried {
+        let is_alone = alone.is_some();
+        let store = &alone.map_or_else(|| self.store.copy_of_limits(), Shared::copy_of_learned);
         let mut service = self.triers[usize::from(is_alone)].borrow_mut();
         let mut exchange = Exchange::default();
         let mut effects = Vec::new();
@@ -59,8 +61,8 @@ impl World {
 
     /// What a request wants of each limit that counts it: what it is held for where nothing else is. And whether a limit would never
     /// take it.
-    fn claims(&self, request: &Request, steps: &[Step]) -> (Vec<Claim>, bool) {
-        let tried = self.attempt(true, request, steps, self.now.get());
+    fn claims(&self, request: &Request, steps: &[Step], learned: &Shared) -> (Vec<Claim>, bool) {
+        let tried = self.attempt(Some(learned), request, steps, self.now.get());
         let mut claims = Vec::new();
         for (rule, spec) in self.scene.rules.iter().enumerate() {
             let told = tried.limit(spec.id);
@@ -86,7 +88,7 @@ impl World {
         if *step == Step::Overdue {
             stream.request.subject.model = "unknown";
         }
-        let (claims, never) = self.claims(&stream.request, &stream.before);
+        let (claims, never) = self.claims(&stream.request, &stream.before, &ran.learned);
         let subject = stream.request.subject.clone();
         let is_exact = ran.is_whole && ran.is_clean;
         let fits = if never { Some(false) } else { self.reference.borrow().fits(&claims, &subject, when.now) };
@@ -143,7 +145,7 @@ impl World {
     /// Waiting as long as was told is enough, and a second less is not.
     fn judge_wait(&self, stream: &Stream, reply: &LocalReply, now: u64) {
         let header = |name: &str| reply.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-        let attempt = |at: u64| self.attempt(false, &stream.request, &stream.before, at);
+        let attempt = |at: u64| self.attempt(None, &stream.request, &stream.before, at);
         let Some(wait) = header("retry-after-ms").and_then(|ms| ms.parse::<u64>().ok()) else {
             let is_told = header("x-should-retry") == Some("false") && header("retry-after").is_none();
             self.law("retry-after", if is_told { Ok(()) } else { Err(format!("no wait is told: {reply:?}")) });
@@ -306,9 +308,9 @@ impl World {
         for _ in 0..PROBES {
             let request = self.with_random(|random| Request::probe(random, self.scene.header_hold));
             let steps = [Step::RequestHeaders, Step::RequestBody(0, request.body.len(), true)];
-            let (claims, never) = self.claims(&request, &steps);
+            let (claims, never) = self.claims(&request, &steps, &self.store);
             let now = self.now.get();
-            let tried = self.attempt(false, &request, &steps, now);
+            let tried = self.attempt(None, &request, &steps, now);
             let mut reference = self.reference.borrow().clone();
             let when = When { now, until: now };
             if let Some(fits) = reference.fits(&claims, &request.subject, now).filter(|_| !never) {

@@ -39,11 +39,21 @@ impl Shared {
         Self { values: RefCell::default(), last: Cell::new(u32::MAX - 1_000), swaps: Cell::new(0), flaw }
     }
 
+    /// A copy of what was learned, and of nothing else.
+    #[must_use]
+    pub fn copy_of_learned(&self) -> Self {
+        self.copy(|key| key.starts_with(LEARNED))
+    }
+
     /// A copy of this moment, without the events in it: what is tried on it never happened.
     #[must_use]
     pub fn copy_of_limits(&self) -> Self {
+        self.copy(|key| !key.starts_with(RINGS))
+    }
+
+    fn copy(&self, wanted: impl Fn(&[u8]) -> bool) -> Self {
         let all = self.values.borrow();
-        let kept = all.iter().filter(|(key, _)| !key.starts_with(RINGS));
+        let kept = all.iter().filter(|(key, _)| wanted(key));
         let values = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
         Self { values: RefCell::new(values), last: self.last.clone(), swaps: self.swaps.clone(), flaw: self.flaw }
     }
@@ -68,8 +78,16 @@ impl Shared {
 
 /// Before the keys of limits.
 pub const LIMITS: &[u8] = b"meterr/l";
+/// Before the keys of what was learned.
+pub const LEARNED: &[u8] = meterr_core::usage::estimate::learned::TABLE;
 /// Before the keys of event rings.
 pub const RINGS: &[u8] = b"meterr/q";
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new(Flaw::None)
+    }
+}
 
 impl SharedStore for Shared {
     fn read(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, StoreError> {

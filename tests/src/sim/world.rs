@@ -18,7 +18,7 @@ use super::{
     collector::Collector,
     reference::{Claim, Reference, Subject, When},
     scene::Scene,
-    store::{LIMITS, RINGS, Shared},
+    store::{LEARNED, LIMITS, RINGS, Shared},
     stream::Stream,
 };
 
@@ -92,6 +92,8 @@ pub(super) struct Ran {
     pub(super) is_clean: bool,
     pub(super) is_deferred: bool,
     pub(super) when: Option<When>,
+    /// What it read of what was learned.
+    pub(super) learned: Shared,
 }
 
 impl World {
@@ -202,7 +204,7 @@ impl World {
     ) -> (Verdict, Ran) {
         let (interruptions, errors, now) = (self.interruptions.get(), self.errors.get(), self.now.get());
         let mut effects = Vec::new();
-        let store = Disturbed { world: self, depth };
+        let store = Disturbed { world: self, depth, learned: Shared::default() };
         let mut host =
             Host { store: &store, properties: &NoProperties, now: Timestamp::from_millis(now), effects: &mut effects };
         let verdict = run(worker, &mut host);
@@ -210,6 +212,7 @@ impl World {
             is_whole: depth == 0 && self.interruptions.get() == interruptions,
             is_clean: self.errors.get() == errors,
             when: Some(When { now, until: self.now.get() }),
+            learned: store.learned,
             ..Ran::default()
         };
         for effect in effects {
@@ -266,9 +269,9 @@ impl World {
     /// What happens before an operation on the store.
     fn disturb(&self, depth: usize, key: &[u8], writes: bool) -> Result<(), StoreError> {
         let faults = self.plan.faults;
-        let (limits, rings) = (key.starts_with(LIMITS), key.starts_with(RINGS));
+        let [limits, rings, learned] = [LIMITS, RINGS, LEARNED].map(|prefix| key.starts_with(prefix));
         // A tick reads all rings: it would be interrupted for ever.
-        let rate = if rings { faults.interruptions / 6 } else { faults.interruptions };
+        let rate = if rings || learned { faults.interruptions / 6 } else { faults.interruptions };
         if depth < MAX_DEPTH && !self.is_undisturbed.get() && self.happens(rate) {
             self.interruptions.set(self.interruptions.get() + 1);
             let mut acts = 1 + self.up_to(2);
@@ -283,7 +286,11 @@ impl World {
             self.errors.set(self.errors.get() + 1);
             return Err(StoreError::Host(10));
         }
-        if limits && writes && self.happens(faults.conflicts) { Err(StoreError::Conflict) } else { Ok(()) }
+        // Whoever learns does without: nothing else may come of it.
+        if learned && self.happens(faults.limit_errors) {
+            return Err(StoreError::Host(10));
+        }
+        if (limits || learned) && writes && self.happens(faults.conflicts) { Err(StoreError::Conflict) } else { Ok(()) }
     }
 }
 
@@ -304,12 +311,18 @@ fn service(scene: &Scene, seed: u64) -> Service {
 struct Disturbed<'w> {
     world: &'w World,
     depth: usize,
+    /// What was read of what was learned.
+    learned: Shared,
 }
 
 impl SharedStore for Disturbed<'_> {
     fn read(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
         self.world.disturb(self.depth, key, false)?;
-        self.world.store.read(key)
+        let found = self.world.store.read(key)?;
+        if let (true, Some((value, _))) = (key.starts_with(LEARNED), &found) {
+            self.learned.write(key, value)?;
+        }
+        Ok(found)
     }
 
     fn swap(&self, key: &[u8], value: &[u8], version: Version) -> Result<(), StoreError> {

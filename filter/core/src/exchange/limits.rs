@@ -2,15 +2,12 @@
 
 use crate::{
     host::Host,
-    limit::{Alert, Charge, Demand, LimitState, Pricing, Refusal, Reservation, Subject, Unsettled},
+    limit::{Alert, Charge, LimitState, Pricing, Refusal, Reservation, Subject, Unsettled},
     metric::Metric,
     price::{self, Cost},
     service::Service,
     time::Timestamp,
-    usage::{
-        Usage, UsageStatus,
-        meter::{self, Snapshot},
-    },
+    usage::{Usage, UsageStatus, meter::Snapshot},
 };
 
 use super::{Outcome, open::Open};
@@ -71,26 +68,13 @@ impl Open {
     /// Asks the limits for what the request may consume. `whole` says that its body was seen.
     pub(super) fn ask(&self, whole: bool, host: &Host<'_>) -> crate::limit::Admission {
         let pricing = TablePrices { open: self, now: host.now };
-        self.setup.limits.admit(&self.subject(), &self.demand(whole), &pricing, host.store, host.now)
+        self.setup.limits.admit(&self.subject(), &self.demand(whole, host), &pricing, host.store, host.now)
     }
 
     /// The refusal of a request that has no right to what there may be. `None` if no limit applies.
     pub(super) fn refusal(&self, whole: bool, host: &Host<'_>) -> Option<Refusal> {
         let pricing = TablePrices { open: self, now: host.now };
-        self.setup.limits.refusal(&self.subject(), &self.demand(whole), &pricing, host.store, host.now)
-    }
-
-    fn demand(&self, whole: bool) -> Demand {
-        if whole {
-            return Demand {
-                input_estimate: self.facts.input_estimate(),
-                output_cap: self.facts.output_bound(),
-                input_bound: self.facts.input_bound(),
-            };
-        }
-        // Only the headers are known: the announced bytes say how much text there can be.
-        let bytes = self.announced_bytes.unwrap_or(0);
-        Demand { input_estimate: crate::usage::estimate::tokens(bytes, 0), output_cap: None, input_bound: None }
+        self.setup.limits.refusal(&self.subject(), &self.demand(whole, host), &pricing, host.store, host.now)
     }
 
     /// Keeps what was taken, and tells what came of it.
@@ -118,16 +102,16 @@ impl Open {
         cost: &Cost,
         outcome: Outcome,
         snapshot: Option<&Snapshot>,
-        now: Timestamp,
+        host: &Host<'_>,
     ) -> Charge {
         if usage.status == UsageStatus::None || outcome == Outcome::Rejected || !self.operation.is_billed() {
             return Charge::default();
         }
         let (input, output) = usage.input.zip(usage.output).unwrap_or_else(|| {
-            let estimate = meter::estimate(snapshot, &self.facts);
+            let estimate = self.estimate(snapshot, host);
             (usage.input.or(estimate.input).unwrap_or(0), usage.output.or(estimate.output).unwrap_or(0))
         });
-        let usd = in_picos(cost).or_else(|| TablePrices { open: self, now }.cost(input, output, false));
+        let usd = in_picos(cost).or_else(|| TablePrices { open: self, now: host.now }.cost(input, output, false));
         Charge { tokens: input.saturating_add(output), input, output, usd: usd.unwrap_or(0) }
     }
 

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod admit;
+mod estimate;
 mod job;
 mod limits;
 mod open;

@@ -52,7 +52,7 @@ impl Open {
         host: &mut Host<'_>,
     ) -> Settled {
         let (outcome, reason) = self.outcome(ended, snapshot.as_ref());
-        let usage = self.usage(ended, outcome, snapshot.as_ref());
+        let usage = self.usage(ended, outcome, snapshot.as_ref(), host);
         self.conclude_as((outcome, reason), usage, snapshot, service, host)
     }
 
@@ -76,7 +76,8 @@ impl Open {
             self.settle_job(&usage, snapshot, host);
         }
         let cost = self.cost(&usage, snapshot.as_ref(), host);
-        let charge = self.charge(&usage, &cost, outcome, snapshot.as_ref(), host.now);
+        let charge = self.charge(&usage, &cost, outcome, snapshot.as_ref(), host);
+        self.learn(&usage, outcome, snapshot.as_ref(), host);
         self.settle_limits(charge, service, host);
         let event = self.event(outcome, reason, usage, cost, snapshot, host);
         self.measure(&event, service, host);
@@ -118,14 +119,15 @@ impl Open {
         }
     }
 
-    fn usage(&self, ended: &Ended, outcome: Outcome, snapshot: Option<&Snapshot>) -> Usage {
+    fn usage(&self, ended: &Ended, outcome: Outcome, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Usage {
         let Some(snapshot) = snapshot else {
             // No response: what the provider did with a request that it has got, nobody knows.
             let consumed = self.refused.is_none() && self.released.is_some() && outcome != Outcome::ProviderError;
-            return if consumed { meter::estimate_unanswered(&self.facts) } else { Usage::default() };
+            return if consumed { meter::estimate_unanswered(self.estimate(None, host)) } else { Usage::default() };
         };
         let cut = *ended != Ended::Whole || outcome == Outcome::UpstreamReset;
-        meter::settle_usage(self.operation, &self.provider, snapshot, cut, &self.facts)
+        let mut estimate = || self.estimate(Some(snapshot), host);
+        meter::settle_usage(self.operation, &self.provider, snapshot, cut, self.facts.characters, &mut estimate)
     }
 
     /// Remembers a job that the reply has started, and bills one that it is the first to tell the usage of.

@@ -278,6 +278,75 @@ fn ok_other_paths_make_no_event() {
     assert!(world.effects.contains(&Effect::Measure(Metric::Unmetered("other_path"), 1)));
 }
 
+/// Plays a reply that reports its usage.
+fn reported(world: &mut World, body: &Value) {
+    let mut exchange = Exchange::default();
+    assert_eq!(world.request(&mut exchange, &[], body), Verdict::Continue);
+    world.response(&mut exchange, JSON);
+    world.body(&mut exchange, REPLY, true);
+}
+
+fn held(world: &mut World, body: &Value, more: &[(&str, &str)]) -> u64 {
+    world.effects.clear();
+    let mut exchange = Exchange::default();
+    assert_eq!(world.request(&mut exchange, more, body), Verdict::Continue);
+    world.done(&mut exchange, "downstream_remote_disconnect");
+    world.data()["limits"][0]["held"].as_u64().expect("a hold")
+}
+
+#[test]
+fn ok_what_is_usual_is_held_once_enough_was_seen() {
+    let mut world = World::new(&tpm(1_000_000, "expected"));
+    let mut capped = chat(false);
+    capped["max_tokens"] = json!(100);
+    let at_first = held(&mut world, &chat(false), &[]);
+    assert!((4_096..4_120).contains(&at_first), "{at_first}");
+    for _ in 0..15 {
+        reported(&mut world, &chat(false));
+    }
+    assert_eq!(held(&mut world, &chat(false), &[]), at_first, "fifteen are not enough");
+    reported(&mut world, &chat(false));
+    assert_eq!(held(&mut world, &chat(false), &[]), 34 + 12);
+    assert_eq!(held(&mut world, &capped, &[]), 34 + 12, "a cap is not what is usual");
+    capped["max_tokens"] = json!(20);
+    assert_eq!(held(&mut world, &capped, &[]), 20 + 12, "and never passed");
+    capped["n"] = json!(3);
+    assert_eq!(held(&mut world, &capped, &[]), 3 * 20 + 12);
+    // Whose length is not announced is not held until its body is read.
+    for more in [("content-length", "x"), ("upgrade", "h2c")] {
+        let unread = held(&mut world, &chat(false), &[more]);
+        assert_eq!(unread, 34 + 12, "what such requests usually are");
+        let read = |effect: &Effect| matches!(effect, Effect::SetRequestHeader(name, _) if name == "x-meterr-model");
+        assert!(!world.effects.iter().any(read), "{more:?}");
+    }
+}
+
+#[test]
+fn ok_a_cut_stream_is_estimated_by_what_was_learned_and_within_its_cap() {
+    let mut world = World::new(&json!([]));
+    for _ in 0..4 {
+        reported(&mut world, &chat(false));
+    }
+    let mut cut = |cap: Option<u64>| {
+        world.effects.clear();
+        let mut body = chat(true);
+        if let Some(cap) = cap {
+            body["max_tokens"] = json!(cap);
+        }
+        let mut exchange = Exchange::default();
+        assert_eq!(world.request(&mut exchange, &[], &body), Verdict::Continue);
+        world.response(&mut exchange, SSE);
+        world.body(&mut exchange, DELTA, false);
+        world.done(&mut exchange, "downstream_remote_disconnect");
+        let data = world.data();
+        assert_eq!(data["usage_flags"], "output_estimated,input_estimated");
+        (data["input_tokens"].as_u64().expect("input"), data["output_tokens"].as_u64().expect("output"))
+    };
+    assert_eq!(cut(None).0, 12, "as it was reported for the same prompt");
+    assert!(cut(None).1 >= 34, "replies of this model have 29 tokens that nobody sees");
+    assert_eq!(cut(Some(10)), (12, 10));
+}
+
 #[derive(Clone, Debug)]
 enum Callback {
     RequestBody(bool),

@@ -1,6 +1,7 @@
 //! The fields of a `multipart/form-data` body (RFC 7578, RFC 2046 section 5.1), read as it passes.
 
 use crate::json::scan::MAX_TEXT;
+use crate::usage::estimate;
 
 /// Takes what the reader finds.
 pub trait FormSink {
@@ -17,10 +18,10 @@ pub struct FormValue<'a> {
     pub head: &'a [u8],
     /// Length in bytes.
     pub bytes: u64,
-    /// How many of those are not ASCII.
-    pub non_ascii: u64,
     /// Length in characters, if it is UTF-8.
     pub chars: u64,
+    /// What it weighs: [`estimate::weigh`].
+    pub weight: u64,
 }
 
 /// Longest header line of a part that is kept, in bytes; longer ones are cut.
@@ -57,7 +58,7 @@ pub struct Form {
     is_file: bool,
     head: Vec<u8>,
     bytes: u64,
-    non_ascii: u64,
+    weight: u64,
     chars: u64,
 }
 
@@ -83,7 +84,7 @@ impl Form {
             is_file: false,
             head: Vec::new(),
             bytes: 0,
-            non_ascii: 0,
+            weight: 0,
             chars: 0,
         })
     }
@@ -162,8 +163,8 @@ impl Form {
         self.head.extend_from_slice(run.get(..room).unwrap_or(run));
         let count = |wanted: fn(&u8) -> bool| run.iter().filter(|byte| wanted(byte)).count() as u64;
         self.bytes = self.bytes.saturating_add(run.len() as u64);
-        self.non_ascii = self.non_ascii.saturating_add(count(|byte| !byte.is_ascii()));
         self.chars = self.chars.saturating_add(count(|byte| byte & 0xc0 != 0x80));
+        self.weight = self.weight.saturating_add(estimate::weigh(run));
     }
 
     fn end_of_part(&mut self, sink: &mut impl FormSink) {
@@ -171,11 +172,11 @@ impl Form {
             && !self.is_file
             && let Some(name) = self.name.take()
         {
-            let Self { head, bytes, non_ascii, chars, .. } = &*self;
-            sink.field(&name, FormValue { head, bytes: *bytes, non_ascii: *non_ascii, chars: *chars });
+            let Self { head, bytes, chars, weight, .. } = &*self;
+            sink.field(&name, FormValue { head, bytes: *bytes, chars: *chars, weight: *weight });
         }
         self.head.clear();
-        (self.bytes, self.non_ascii, self.chars) = (0, 0, 0);
+        (self.bytes, self.chars, self.weight) = (0, 0, 0);
     }
 
     /// A header line ended; an empty one ends them all.

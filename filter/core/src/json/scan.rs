@@ -226,10 +226,10 @@ pub enum Value<'a> {
         head: &'a [u8],
         /// Length of the whole string in unescaped bytes.
         bytes: u64,
-        /// How many of those are not ASCII.
-        non_ascii: u64,
         /// Length of the whole string in characters.
         chars: u64,
+        /// What it weighs: [`estimate::weigh`](crate::usage::estimate::weigh).
+        weight: u64,
     },
     /// An object begins.
     ObjectStart,

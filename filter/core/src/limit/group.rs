@@ -129,6 +129,13 @@ impl Limits {
         })
     }
 
+    /// Whether any limit that applies to this subject holds an estimate.
+    #[must_use]
+    pub fn wants_estimate(&self, subject: &Subject<'_>) -> bool {
+        let mut limits = self.0.iter().flat_map(|group| &group.limits);
+        limits.any(|limit| limit.spec.holds_estimate() && subject.is(&limit.spec.applies))
+    }
+
     /// Where requests of this subject may have to wait.
     #[must_use]
     pub fn queues(&self, subject: &Subject<'_>) -> Vec<QueuePlace> {

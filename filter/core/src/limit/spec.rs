@@ -153,3 +153,15 @@ pub struct LimitSpec {
     /// Parts of the amount, in millionths and in rising order, whose passing is told once in a window.
     pub notify_at: Vec<u64>,
 }
+
+impl LimitSpec {
+    /// Whether admission holds what a request is likely to consume.
+    #[must_use]
+    pub fn holds_estimate(&self) -> bool {
+        let is_content = match self.unit {
+            Unit::Requests | Unit::ConcurrentRequests => false,
+            Unit::Tokens | Unit::InputTokens | Unit::OutputTokens | Unit::Usd => true,
+        };
+        is_content && self.reserve != Reserve::None
+    }
+}

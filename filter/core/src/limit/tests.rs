@@ -41,7 +41,7 @@ fn subject(tenant: &str) -> Subject<'_> {
 }
 
 fn demand(input: u64, cap: u64) -> Demand {
-    Demand { input_estimate: input, output_cap: Some(cap), input_bound: Some(input) }
+    Demand { input_estimate: input, output_cap: Some(cap), input_bound: Some(input), output_estimate: None }
 }
 
 /// Two for an input token, four for one that is kept in a cache, ten for an output token. The model `free-form` has no price.

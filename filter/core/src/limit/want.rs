@@ -66,6 +66,8 @@ impl Subject<'_> {
 pub struct Demand {
     /// Input tokens to expect.
     pub input_estimate: u64,
+    /// Output tokens to expect, all choices together, where that was learned.
+    pub output_estimate: Option<u64>,
     /// The request's own cap on output tokens, all choices together.
     pub output_cap: Option<u64>,
     /// The most input tokens that it can be.
@@ -75,7 +77,11 @@ pub struct Demand {
 impl Demand {
     /// Input and output tokens to expect.
     fn expected(&self, assume_output: u64) -> (u64, u64) {
-        (self.input_estimate, self.output_cap.unwrap_or(assume_output))
+        let output = match (self.output_estimate, self.output_cap) {
+            (Some(usual), Some(cap)) => usual.min(cap),
+            (usual, cap) => usual.or(cap).unwrap_or(assume_output),
+        };
+        (self.input_estimate, output)
     }
 }
 
@@ -134,13 +140,9 @@ impl Limit {
     pub(super) fn needs_body(&self) -> bool {
         let spec = &self.spec;
         let by_model = !spec.applies.model.is_empty() || spec.per.contains(&Dimension::Model);
-        let by_content = match spec.unit {
-            Unit::Requests | Unit::ConcurrentRequests => false,
-            Unit::Usd => spec.reserve != Reserve::None || spec.on_unpriced == Fallback::Reject,
-            Unit::Tokens | Unit::InputTokens | Unit::OutputTokens => spec.reserve != Reserve::None,
-        };
+        let by_price = spec.unit == Unit::Usd && spec.on_unpriced == Fallback::Reject;
         let by_amount = spec.overrides.iter().any(|other| !other.of.model.is_empty());
-        by_model || by_content || by_amount || self.queues()
+        by_model || spec.holds_estimate() || by_price || by_amount || self.queues()
     }
 
     pub(super) fn want(&self, at: usize, subject: &Subject<'_>, demand: &Demand, pricing: &dyn Pricing) -> Want<'_> {

@@ -8,7 +8,10 @@ use crate::{
         multipart::{Form, FormSink, FormValue},
     },
     json::scan::{End, Field, Found, Scanner, Value},
-    usage::{estimate, number},
+    usage::{
+        estimate::{self, learned::Shape},
+        number,
+    },
 };
 
 /// Tokens that a chat template may add to a request whatever is in it.
@@ -38,8 +41,8 @@ pub struct RequestFacts {
     max_output: Option<u64>,
     choices: Option<u64>,
     messages: u64,
-    text_ascii: u64,
-    text_non_ascii: u64,
+    /// What the text weighs that the model reads: [`estimate::weigh`].
+    text: u64,
     /// Tokens that the client counted itself.
     tokens: u64,
     spoken: Option<u64>,
@@ -76,12 +79,28 @@ impl RequestFacts {
         Self { model, stream, ..Self::default() }
     }
 
-    /// Input tokens to expect.
+    /// What the input weighs, in [parts](estimate::PARTS) of a token, as far as it was read.
     #[must_use]
-    pub fn input_estimate(&self) -> u64 {
-        let text = estimate::tokens(self.text_ascii, self.text_non_ascii);
-        // Four tokens a message are what OpenAI's own counting recipe adds.
-        text.saturating_add(self.messages.saturating_mul(4)).saturating_add(self.tokens)
+    pub fn input_weight(&self) -> u64 {
+        let conversation = if self.messages > 0 { estimate::CONVERSATION } else { 0 };
+        let messages = self.messages.saturating_mul(estimate::MESSAGE).saturating_add(conversation);
+        self.text.saturating_add(messages).saturating_add(self.tokens.saturating_mul(estimate::PARTS))
+    }
+
+    /// What kind of request it is to the estimate.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        match (self.is_unbounded, self.has_tools) {
+            (true, _) => Shape::More,
+            (false, true) => Shape::Tools,
+            (false, false) => Shape::Plain,
+        }
+    }
+
+    /// Choices that the request asks for, at least one.
+    #[must_use]
+    pub fn choices(&self) -> u64 {
+        self.choices.unwrap_or(1).max(1)
     }
 
     /// The most input tokens that the request can be, or `None` if its bytes do not bound them.
@@ -101,7 +120,7 @@ impl RequestFacts {
     /// The most output tokens that the request allows: its own cap times its choices.
     #[must_use]
     pub fn output_bound(&self) -> Option<u64> {
-        Some(self.max_output?.saturating_mul(self.choices.unwrap_or(1).max(1)))
+        Some(self.max_output?.saturating_mul(self.choices()))
     }
 
     /// The change that asks a stream for its usage; `None` if it asks already, is no stream or cannot be changed.
@@ -161,16 +180,17 @@ impl RequestFacts {
                 self.messages = self.messages.saturating_add(1);
             }
             Field::InputText | Field::SpokenText => {
-                if let Value::Text { bytes, non_ascii, chars, .. } = found.value {
+                if let Value::Text { chars, weight, .. } = found.value {
                     if found.field == Field::SpokenText {
                         self.spoken = Some(chars);
                     }
-                    self.count(bytes.saturating_sub(non_ascii), non_ascii);
+                    self.text = self.text.saturating_add(weight);
                 }
             }
             Field::InputJson => {
                 if let Value::ObjectEnd(_) | Value::ArrayEnd(_) = found.value {
-                    self.count(found.end.saturating_sub(found.start), 0);
+                    let weight = found.end.saturating_sub(found.start).saturating_mul(estimate::JSON_BYTE);
+                    self.text = self.text.saturating_add(weight);
                 }
                 self.has_tools = true;
             }
@@ -184,11 +204,6 @@ impl RequestFacts {
             Field::Unboundable => self.is_unbounded |= found.value != Value::Null,
             _ => {}
         }
-    }
-
-    fn count(&mut self, ascii: u64, non_ascii: u64) {
-        self.text_ascii = self.text_ascii.saturating_add(ascii);
-        self.text_non_ascii = self.text_non_ascii.saturating_add(non_ascii);
     }
 
     /// The last `stream_options` is the one that servers read: it forgets what an earlier one said.
@@ -245,11 +260,11 @@ impl FormSink for Fields<'_> {
         let name = name.strip_suffix(b"[]").unwrap_or(name);
         let shape = self.operation.request.members.iter().find(|(member, _)| member.as_bytes() == name);
         let Some(field) = shape.and_then(|(_, shape)| shape.field) else { return };
-        let FormValue { head, bytes, non_ascii, chars } = value;
+        let FormValue { head, bytes, chars, weight } = value;
         let value = match field {
             Field::Stream => Value::Bool(matches!(head, b"true" | b"True" | b"1")),
             Field::MaxOutputTokens | Field::Choices => Value::Number(head),
-            _ => Value::Text { head, bytes, non_ascii, chars },
+            _ => Value::Text { head, bytes, chars, weight },
         };
         self.facts.take(&Found { field, value, start: 0, end: 0 }, self.operation);
     }

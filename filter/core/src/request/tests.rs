@@ -24,7 +24,8 @@ fn ok_facts_of_a_chat() {
     let text = body.to_string();
     let facts = facts_of(DialectId::OpenAiChat, text.as_bytes(), 1);
     assert_eq!((facts.model.as_deref(), facts.stream, facts.complete), (Some("gpt-4o"), Some(true), true));
-    assert_eq!(facts.input_estimate(), 2 + 2 + 8);
+    // Eight digits and three letters with a mark, two messages, one conversation.
+    assert_eq!(facts.input_weight(), 8 * 500 + 3 * 500 + 2 * 4_000 + 3_000);
     assert_eq!(facts.output_bound(), Some(21));
     assert_eq!(facts.input_bound(), Some(text.len() as u64 + 64 + 32));
 }
@@ -70,7 +71,7 @@ fn ok_facts_of_a_form() {
                 "a file is not bounded by its bytes"
             );
             assert_eq!(facts.include_usage_splice(), None);
-            assert_eq!(facts.input_estimate(), if end == body.len() { 2 } else { 0 });
+            assert_eq!(facts.input_weight() > 0, end == body.len(), "a part counts when it is whole");
         }
     }
 }

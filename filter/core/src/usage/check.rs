@@ -177,6 +177,7 @@ fn input_only(usage: &mut Usage, counters: &Counters) {
 fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
     let reasoning = usage.reasoning.unwrap_or(0);
     let audio = usage.input_audio.unwrap_or(0);
+    let mut fits = true;
     match (usage.input, usage.output, total) {
         (Some(input), Some(output), Some(total)) if input.saturating_add(output) != total => {
             let sum = input.saturating_add(output);
@@ -193,7 +194,7 @@ fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
                     usage.flags.insert(Flag::AudioExcluded);
                 }
             } else {
-                usage.flags.insert(Flag::TotalMismatch);
+                fits = false;
             }
         }
         (Some(input), None, Some(total)) => usage.output = total.checked_sub(input),
@@ -212,6 +213,10 @@ fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
     {
         usage.input = Some(input.saturating_add(cached));
         usage.flags.insert(Flag::CachedGtInput);
+    }
+    // The total may include what has just been found to be counted outside.
+    if !fits && usage.total() != total {
+        usage.flags.insert(Flag::TotalMismatch);
     }
     usage.input_uncached = usage.input.map(|input| input.saturating_sub(cached));
 }
@@ -265,6 +270,57 @@ mod tests {
         let mistral = checked(DialectId::OpenAiChat, "mistral", &values);
         assert_eq!((mistral.input, mistral.total(), mistral.flags.is_empty()), (Some(384), Some(632), true));
         assert_eq!(openai("openai", 10, 20, 0, 0, 31).flags.to_string(), "total_mismatch");
+    }
+
+    #[test]
+    fn ok_a_total_that_includes_what_was_counted_outside_fits() {
+        let cached = openai("azure-foundry", 208, 10, 0, 314, 532);
+        assert_eq!((cached.input, cached.input_uncached, cached.total()), (Some(522), Some(208), Some(532)));
+        assert_eq!(cached.flags.to_string(), "cached_gt_input");
+        let neither = openai("azure-foundry", 208, 10, 0, 314, 999);
+        assert_eq!((neither.input, neither.flags.to_string().as_str()), (Some(522), "total_mismatch,cached_gt_input"));
+    }
+
+    fn gemini(prompt: u64, candidates: u64, thoughts: u64, tools: u64, total: u64) -> Usage {
+        let values = [
+            (Field::Input, prompt),
+            (Field::Output, candidates),
+            (Field::Reasoning, thoughts),
+            (Field::ToolInput, tools),
+            (Field::Total, total),
+        ];
+        checked(DialectId::GeminiGenerate, "vertex-ai", &values)
+    }
+
+    #[test]
+    fn ok_gemini_counts_thoughts_and_tools_outside_unless_its_total_says_otherwise() {
+        let outside = gemini(10, 20, 15, 5, 50);
+        assert_eq!((outside.input, outside.output, outside.flags.is_empty()), (Some(15), Some(35), true));
+        let inside = gemini(10, 20, 15, 5, 35);
+        assert_eq!((inside.input, inside.output, inside.flags.is_empty()), (Some(15), Some(20), true));
+        let neither = gemini(10, 20, 15, 5, 36);
+        assert_eq!((neither.output, neither.flags.to_string().as_str()), (Some(35), "total_mismatch"));
+        let impossible = gemini(10, 2, 15, 0, 12);
+        assert_eq!((impossible.output, impossible.flags.to_string().as_str()), (Some(17), "total_mismatch"));
+        let cut = checked(DialectId::GeminiGenerate, "vertex-ai", &[(Field::Output, 20), (Field::Reasoning, 15)]);
+        assert_eq!((cut.input, cut.output), (None, Some(35)));
+    }
+
+    #[test]
+    fn ok_bedrock_is_checked_with_its_cache() {
+        let values = |total| {
+            [
+                (Field::Input, 10),
+                (Field::Output, 20),
+                (Field::CacheRead, 300),
+                (Field::CacheWrite, 40),
+                (Field::Total, total),
+            ]
+        };
+        let fits = checked(DialectId::BedrockConverse, "bedrock", &values(370));
+        assert_eq!((fits.input, fits.input_uncached, fits.flags.is_empty()), (Some(350), Some(10), true));
+        let other = checked(DialectId::BedrockConverse, "bedrock", &values(30));
+        assert_eq!((other.input, other.flags.to_string().as_str()), (Some(350), "total_mismatch"));
     }
 
     #[test]

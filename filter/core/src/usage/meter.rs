@@ -7,9 +7,9 @@ pub use snapshot::{Counters, Snapshot};
 
 use snapshot::Class;
 
-use super::{Flag, Flags, Usage, UsageStatus, check, estimate, number};
+use super::{Flag, Flags, Usage, UsageStatus, check, estimate::Estimate, number};
 use crate::{
-    dialect::Operation,
+    dialect::{Counting, Operation},
     frame::{
         base64_member::Base64Member,
         eventstream::{EventFramer, EventSink},
@@ -18,7 +18,6 @@ use crate::{
     },
     head::Headers,
     json::scan::{End, Field, Scanner, Value},
-    request::RequestFacts,
     time::Timestamp,
 };
 
@@ -387,30 +386,10 @@ impl Records {
     }
 }
 
-/// Tokens that an exchange is likely to have taken, as far as anything was seen of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Estimate {
-    /// Input.
-    pub input: Option<u64>,
-    /// Output that was delivered.
-    pub output: Option<u64>,
-}
-
-/// Estimates from the text of the request and of the response.
-#[must_use]
-pub fn estimate(snapshot: Option<&Snapshot>, facts: &RequestFacts) -> Estimate {
-    Estimate {
-        input: Some(facts.input_estimate()).filter(|tokens| *tokens > 0),
-        output: snapshot.map(|snapshot| {
-            estimate::tokens(snapshot.text_ascii, snapshot.text_non_ascii).saturating_add(snapshot.audio_tokens())
-        }),
-    }
-}
-
 /// The usage of a request that went out and got no response.
 #[must_use]
-pub fn estimate_unanswered(facts: &RequestFacts) -> Usage {
-    estimated(estimate(None, facts), Flags::NONE)
+pub fn estimate_unanswered(estimate: Estimate) -> Usage {
+    estimated(estimate, Flags::NONE)
 }
 
 fn estimated(estimate: Estimate, flags: Flags) -> Usage {
@@ -425,19 +404,17 @@ fn estimated(estimate: Estimate, flags: Flags) -> Usage {
     usage
 }
 
-/// The usage of a response. `cut` says that it ended before its time.
+/// The usage of a response. `cut` says that it ended before its time; `estimate` is asked where the provider's own counts do not do.
 #[must_use]
 pub fn settle_usage(
     operation: &Operation,
     provider: &str,
     snapshot: &Snapshot,
     cut: bool,
-    facts: &RequestFacts,
+    characters: Option<u64>,
+    estimate: &mut dyn FnMut() -> Estimate,
 ) -> Usage {
-    let estimate = estimate(Some(snapshot), facts);
-    let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
-    let failed = snapshot.status >= 400 || (snapshot.error && !has_text && snapshot.first_output.is_none());
-    let characters = facts.characters;
+    let failed = snapshot.status >= 400 || (snapshot.error && snapshot.text == 0 && snapshot.first_output.is_none());
     // Beside an error, zero says that nothing was consumed (MiniMax tells a total of zero).
     if !snapshot.counters.says_something() || (failed && snapshot.counters.are_zero()) {
         return if failed || !operation.is_billed() {
@@ -460,7 +437,7 @@ pub fn settle_usage(
         {
             Usage { status: UsageStatus::Missing, flags: snapshot.flags, ..Usage::default() }
         } else {
-            estimated(estimate, snapshot.flags)
+            estimated(estimate(), snapshot.flags)
         };
     }
     let mut usage = check::usage(operation, provider, &snapshot.counters);
@@ -468,15 +445,24 @@ pub fn settle_usage(
     usage.audio_seconds = snapshot.seconds();
     usage.characters = usage.characters.or(characters);
     usage.web_searches = usage.web_searches.or(Some(snapshot.searches).filter(|searches| *searches > 0));
-    let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     usage.status = UsageStatus::Reported;
+    let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {
+        let estimate = estimate();
         usage.status = UsageStatus::Partial;
         usage.output = usage.output.max(estimate.output);
         usage.flags.insert(Flag::OutputEstimated);
         if usage.input.is_none() {
             usage.input = estimate.input;
             usage.flags.insert(Flag::InputEstimated);
+        }
+    } else if operation.is_billed() && usage.says_nothing() {
+        // A server that knows how to say it and says that it was nothing.
+        let has_content =
+            if operation.counting == Counting::InputOnly { estimate().input.is_some() } else { snapshot.text > 0 };
+        if has_content {
+            usage = Usage { status: UsageStatus::Missing, flags: usage.flags, ..Usage::default() };
+            usage.flags.insert(Flag::ZeroUsage);
         }
     }
     // What was said and is no number stays unknown: neither reported nor estimated.

@@ -97,6 +97,13 @@ impl Usage {
     pub fn total(&self) -> Option<u64> {
         Some(self.input?.saturating_add(self.output?))
     }
+
+    /// Whether every count is zero or unknown, whatever its unit.
+    pub(crate) fn says_nothing(&self) -> bool {
+        let tokens = [self.input, self.output, self.cache_read, self.cache_write, self.reasoning];
+        let units = [self.web_searches, self.search_units, self.images, self.characters];
+        self.audio_seconds.is_none() && tokens.iter().chain(&units).all(|count| count.unwrap_or(0) == 0)
+    }
 }
 
 /// An anomaly worth a look. The names are those in the event's `usage_flags`.
@@ -133,9 +140,11 @@ pub enum Flag {
     MixedModels,
     /// A tool used another model, whose tokens are told apart and are not in the counts.
     OtherModelUsage,
+    /// The provider reports nothing at all for a reply that has content.
+    ZeroUsage,
 }
 
-const FLAGS: [(Flag, &str); 15] = [
+const FLAGS: [(Flag, &str); 16] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
@@ -151,6 +160,7 @@ const FLAGS: [(Flag, &str); 15] = [
     (Flag::Unbounded, "unbounded"),
     (Flag::MixedModels, "mixed_models"),
     (Flag::OtherModelUsage, "other_model_usage"),
+    (Flag::ZeroUsage, "zero_usage"),
 ];
 
 /// A set of [`Flag`]s. Displays as the comma-separated list of the event.
@@ -164,6 +174,13 @@ impl Flags {
     /// Adds one flag.
     pub const fn insert(&mut self, flag: Flag) {
         self.0 |= 1 << flag as u8;
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub const fn with(mut self, flag: Flag) -> Self {
+        self.insert(flag);
+        self
     }
 
     /// Whether the flag is set.

@@ -1,6 +1,7 @@
 //! The state machine of the scanner.
 
 use super::{Found, MAX_NUMBER, MAX_TEXT, Shape, Value};
+use crate::usage::estimate;
 
 /// Deepest nesting that is followed. Real bodies stay below twenty; past it the document counts as malformed, so that a body of
 /// nothing but brackets costs no more than a few kilobytes.
@@ -74,8 +75,8 @@ pub struct Scanner {
     start: u64,
     kept: Vec<u8>,
     text_bytes: u64,
-    text_non_ascii: u64,
     text_chars: u64,
+    text_weight: u64,
     /// The first half of a surrogate pair.
     high: Option<u16>,
     literal: Value<'static>,
@@ -96,8 +97,8 @@ impl Scanner {
             start: 0,
             kept: Vec::new(),
             text_bytes: 0,
-            text_non_ascii: 0,
             text_chars: 0,
+            text_weight: 0,
             high: None,
             literal: Value::Null,
         }
@@ -303,8 +304,8 @@ impl Scanner {
         self.is_kept = is_kept;
         self.kept.clear();
         self.text_bytes = 0;
-        self.text_non_ascii = 0;
         self.text_chars = 0;
+        self.text_weight = 0;
         self.high = None;
         self.state = State::Text;
     }
@@ -336,11 +337,10 @@ impl Scanner {
         let room = MAX_TEXT.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(run.get(..room).unwrap_or(run));
         self.text_bytes = self.text_bytes.saturating_add(run.len() as u64);
-        let non_ascii = run.iter().filter(|byte| !byte.is_ascii()).count();
         // A character has one byte that does not continue another, and most text has no other bytes.
-        let chars = if non_ascii == 0 { run.len() } else { run.iter().filter(|byte| **byte & 0xc0 != 0x80).count() };
-        self.text_non_ascii = self.text_non_ascii.saturating_add(non_ascii as u64);
+        let chars = if run.is_ascii() { run.len() } else { run.iter().filter(|byte| **byte & 0xc0 != 0x80).count() };
         self.text_chars = self.text_chars.saturating_add(chars as u64);
+        self.text_weight = self.text_weight.saturating_add(estimate::weigh(run));
     }
 
     /// Half of a surrogate pair stands for nothing: it reads as the replacement character.
@@ -368,8 +368,8 @@ impl Scanner {
             let value = Value::Text {
                 head: &self.kept,
                 bytes: self.text_bytes,
-                non_ascii: self.text_non_ascii,
                 chars: self.text_chars,
+                weight: self.text_weight,
             };
             self.emit(value, self.start, self.offset.saturating_add(1), found);
         }

@@ -18,8 +18,8 @@ fn scan(pieces: &[&[u8]]) -> (Vec<String>, End) {
     let mut seen = Vec::new();
     let mut found = |f: Found<'_>| {
         let value = match f.value {
-            Value::Text { head, bytes, non_ascii, .. } => {
-                format!("{:?}/{bytes}/{non_ascii}", String::from_utf8_lossy(head))
+            Value::Text { head, bytes, weight, .. } => {
+                format!("{:?}/{bytes}/{weight}", String::from_utf8_lossy(head))
             }
             Value::Number(digits) => String::from_utf8_lossy(digits).into_owned(),
             other => format!("{other:?}"),
@@ -38,7 +38,7 @@ fn ok_only_the_wanted_paths_are_picked() {
     let body = br#"{"a":{"usage":{"prompt_tokens":9}},"model":"m\u00e9\ud83d\ude00\n","usage":{"prompt_tokens":12 }}"#;
     let (seen, end) = scan(&[body]);
     assert_eq!(end, End::Complete);
-    assert_eq!(seen[0], "RequestModel \"mé😀\\n\"/8/6 43..66");
+    assert_eq!(seen[0], "RequestModel \"mé😀\\n\"/8/2445 43..66");
     assert_eq!(seen[1], "Usage ObjectStart 75..76");
     assert_eq!(seen[2], "Input 12 92..94");
     assert_eq!(seen[3], "Usage ObjectEnd(1) 75..96");
@@ -70,7 +70,7 @@ fn err_what_is_no_json() {
 #[test]
 fn ok_a_lone_surrogate_is_replaced() {
     let (seen, _) = scan(&[br#"{"model":"\ud83dx\ud83d"}"#]);
-    assert!(seen[0].starts_with("RequestModel \"\u{fffd}x\u{fffd}\"/7/6"), "{seen:?}");
+    assert!(seen[0].starts_with("RequestModel \"\u{fffd}x\u{fffd}\"/7/2965"), "{seen:?}");
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {

@@ -122,11 +122,11 @@ impl Snapshot {
         self.first_output = self.first_output.or(delta.first_output);
         match audio_rate {
             None => {
-                self.text_ascii = self.text_ascii.saturating_add(delta.text_ascii);
-                self.text_non_ascii = self.text_non_ascii.saturating_add(delta.text_non_ascii);
+                self.text = self.text.saturating_add(delta.text);
+                self.text_bytes = self.text_bytes.saturating_add(delta.text_bytes);
             }
             Some(rate) => {
-                let bytes = delta.text_ascii.saturating_div(4).saturating_mul(3);
+                let bytes = delta.text_bytes.saturating_div(4).saturating_mul(3);
                 self.audio_micros =
                     self.audio_micros.saturating_add(bytes.saturating_mul(1_000).checked_div(rate).unwrap_or(0));
             }
@@ -134,7 +134,7 @@ impl Snapshot {
     }
 
     /// Tokens that the audio given so far is, by its length.
-    pub(super) const fn audio_tokens(&self) -> u64 {
+    pub const fn audio_tokens(&self) -> u64 {
         self.audio_micros.div_ceil(1_000 * MILLIS_PER_AUDIO_TOKEN)
     }
 
@@ -196,12 +196,12 @@ mod tests {
         let mut response = Snapshot::default();
         let delta = read(&[r#"{"type":"response.output_text.delta","response_id":"r","delta":"Héllo"}"#]);
         response.add_output(&delta.snapshot, None);
-        assert_eq!((response.text_ascii, response.text_non_ascii, response.audio_tokens()), (4, 2, 0));
+        assert_eq!((response.text_bytes, response.audio_tokens()), (6, 0));
         // A second of 16 bits at 24 kHz is 48,000 bytes, 64,000 digits of Base64, twenty tokens.
         let text = format!(r#"{{"type":"response.output_audio.delta","delta":"{}"}}"#, "A".repeat(64_000));
         let delta = read(&[&text]);
         response.add_output(&delta.snapshot, Some(PCM_RATE));
-        assert_eq!((response.text_ascii, response.audio_tokens()), (4, 20));
+        assert_eq!((response.text_bytes, response.audio_tokens()), (6, 20));
         response.add_output(&delta.snapshot, Some(0));
         assert_eq!(response.audio_tokens(), 20, "no format, no length");
     }

@@ -148,8 +148,10 @@ pub struct Snapshot {
     pub(super) sums: Option<Counters>,
     /// The output counter is the placeholder of the first record.
     pub(super) is_placeholder: bool,
-    pub(super) text_ascii: u64,
-    pub(super) text_non_ascii: u64,
+    /// What the text weighs that the model wrote: [`estimate::weigh`](crate::usage::estimate::weigh).
+    pub text: u64,
+    /// Its bytes.
+    pub(super) text_bytes: u64,
     /// Microseconds of audio that passed, where audio is what the reply is of.
     pub(super) audio_micros: u64,
     pub(super) flags: Flags,
@@ -286,12 +288,12 @@ impl Snapshot {
                 }
             }
             Field::OutputText => {
-                if let Value::Text { bytes, non_ascii, .. } = found.value
+                if let Value::Text { bytes, weight, .. } = found.value
                     && bytes > 0
                 {
                     self.first_output.get_or_insert(now);
-                    self.text_ascii = self.text_ascii.saturating_add(bytes.saturating_sub(non_ascii));
-                    self.text_non_ascii = self.text_non_ascii.saturating_add(non_ascii);
+                    self.text = self.text.saturating_add(weight);
+                    self.text_bytes = self.text_bytes.saturating_add(bytes);
                 }
             }
             // SDKs raise on anything truthy.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::dialect::DialectId;
+use crate::{dialect::DialectId, usage::estimate::learned::Learned};
 
 const CHAT_JSON: &str = r#"{"id":"c1","model":"m-1","service_tier":"flex","choices":[{"message":{"content":"hi","tool_calls":
 [{"function":{"name":"f","arguments":"{\"usage\":{\"prompt_tokens\":99}}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,
@@ -27,7 +27,8 @@ fn meter(dialect: DialectId, kind: &[u8], pieces: &[&[u8]]) -> Snapshot {
 }
 
 fn usage(dialect: DialectId, snapshot: &Snapshot, cut: bool) -> Usage {
-    settle_usage(dialect.operations()[0], "p", snapshot, cut, &RequestFacts::default())
+    let known = Learned::default();
+    settle_usage(dialect.operations()[0], "p", snapshot, cut, None, &mut || known.estimate(0, Some(snapshot.text)))
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn ok_unknown_is_never_zero() {
     let silent =
         meter(DialectId::OpenAiChat, b"application/json", &[br#"{"choices":[{"message":{"content":"12345678"}}]}"#]);
     let silent = usage(DialectId::OpenAiChat, &silent, false);
-    assert_eq!((silent.status, silent.input, silent.output), (UsageStatus::Estimated, None, Some(2)));
+    assert_eq!((silent.status, silent.input, silent.output), (UsageStatus::Estimated, None, Some(4)));
     let bad = meter(DialectId::OpenAiChat, b"", &[br#"{"usage":{"prompt_tokens":-5,"completion_tokens":7}}"#]);
     let bad = usage(DialectId::OpenAiChat, &bad, false);
     assert_eq!((bad.input, bad.output, bad.flags.to_string().as_str()), (None, Some(7), "bad_number"));
@@ -167,7 +168,7 @@ fn ok_a_bad_count_of_something_else_is_unknown() {
     let mut sums = Meter::new(predict, 200, b"application/json", None);
     sums.push(reply.as_bytes(), Timestamp::default());
     sums.finish();
-    let usage = settle_usage(predict, "p", &sums.snapshot(), false, &RequestFacts::default());
+    let usage = settle_usage(predict, "p", &sums.snapshot(), false, None, &mut Estimate::default);
     assert_eq!(
         (usage.input, usage.status, usage.flags.to_string().as_str()),
         (None, UsageStatus::Missing, "bad_number")
@@ -224,5 +225,64 @@ proptest! {
         let stopped = meter(dialect, kind, &[text.as_bytes().split_at(at.index(text.len())).0]);
         let (less, all) = (usage(dialect, &stopped, true), usage(dialect, &whole, false));
         prop_assert!(less.input <= all.input && less.output <= all.output, "{:?} of {:?}", less, all);
+    }
+}
+
+fn settled(dialect: DialectId, body: &str, input: u64) -> Usage {
+    let kind = if body.starts_with('{') { &b"application/json"[..] } else { b"text/event-stream" };
+    let snapshot = meter(dialect, kind, &[body.as_bytes()]);
+    let known = Learned::default();
+    let mut estimate = || known.estimate(input, Some(snapshot.text));
+    settle_usage(dialect.operations()[0], "p", &snapshot, false, None, &mut estimate)
+}
+
+#[test]
+fn ok_zero_for_something_is_missing_and_zero_for_nothing_is_zero() {
+    let chat = |content: &str, output: u64| {
+        let usage = format!(r#"{{"prompt_tokens":0,"completion_tokens":{output},"total_tokens":{output}}}"#);
+        let choice = format!(r#"{{"message":{{"content":"{content}"}},"finish_reason":"stop"}}"#);
+        settled(DialectId::OpenAiChat, &format!(r#"{{"choices":[{choice}],"usage":{usage}}}"#), 9)
+    };
+    let silent = chat("hello", 0);
+    assert_eq!((silent.status, silent.input, silent.output), (UsageStatus::Missing, None, None));
+    assert_eq!(silent.flags.to_string(), "zero_usage");
+    let empty = chat("", 0);
+    assert_eq!((empty.status, empty.total(), empty.flags.is_empty()), (UsageStatus::Reported, Some(0), true));
+    let cheap = chat("hello", 2);
+    assert_eq!((cheap.status, cheap.total(), cheap.flags.is_empty()), (UsageStatus::Reported, Some(2), true));
+
+    let embedding = r#"{"data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":0,"total_tokens":0}}"#;
+    let silent = settled(DialectId::OpenAiEmbeddings, embedding, 9);
+    assert_eq!(
+        (silent.status, silent.input, silent.flags.to_string().as_str()),
+        (UsageStatus::Missing, None, "zero_usage")
+    );
+    assert_eq!(settled(DialectId::OpenAiEmbeddings, embedding, 0).status, UsageStatus::Reported);
+    let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\n\
+        data: {\"choices\":[],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}}\n\ndata: [DONE]\n\n";
+    assert_eq!(settled(DialectId::OpenAiChat, stream, 9).status, UsageStatus::Missing);
+}
+
+proptest! {
+    /// Wherever a stream is cut, what is told grows with what was seen and is never less than the provider's own count.
+    #[test]
+    fn ok_estimates_of_a_cut_stream_grow_with_it(
+        words in proptest::collection::vec("[a-zA-Z0-9 é漢😀]{0,40}", 1..20),
+        placeholder in 0_u64..20,
+    ) {
+        let mut stream = format!("data: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{\"input_tokens\":5,\"output_tokens\":{placeholder}}}}}}}\n\n");
+        let start = stream.len();
+        for word in &words {
+            stream += &format!("data: {{\"type\":\"content_block_delta\",\"delta\":{{\"text\":\"{word}\"}}}}\n\n");
+        }
+        let mut last = 0;
+        for cut in start..=stream.len() {
+            let snapshot = meter(DialectId::AnthropicMessages, b"text/event-stream", &[&stream.as_bytes()[..cut]]);
+            let usage = usage(DialectId::AnthropicMessages, &snapshot, true);
+            let output = usage.output.expect("known");
+            prop_assert_eq!((usage.input, usage.status), (Some(5), UsageStatus::Partial));
+            prop_assert!(output >= last && output >= placeholder, "{output} after {last}");
+            last = output;
+        }
     }
 }
