@@ -207,7 +207,15 @@ fn sums(stack: &Stack, show: &mut Show, events: usize) {
     }
     let delivered = metrics.sum("meterr_events_total", &[("result", "delivered")]);
     let accepted = metrics.sum("meterr_events_total", &[("result", "accepted")]);
-    show.check("every event that was accepted was delivered", accepted == delivered && accepted == events as f64);
+    let alerts = stack.alerts(1);
+    for alert in &alerts {
+        show.fact(&format!("ai.meterr.limit.v1: {alert}"));
+    }
+    let all = (events + alerts.len()) as f64;
+    show.check(
+        "every event that was accepted was delivered, alerts of limits too",
+        accepted == delivered && accepted == all,
+    );
     let sum = |label: &str, field: &str| -> (f64, u64) {
         let rows = usage.as_array().into_iter().flatten();
         (metrics.sum("meterr_tokens_total", &[("type", label)]), rows.filter_map(|row| row[field].as_u64()).sum())
