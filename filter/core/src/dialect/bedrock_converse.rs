@@ -101,6 +101,9 @@ static USAGE: Shape = Shape::object(&[
 
 static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
 static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
+// An optimized latency has its own price.
+static SPEED: Shape = Shape::value(Field::Speed);
+static PERFORMANCE: Shape = Shape::object(&[("latency", &SPEED)]);
 static TIER: Shape = Shape::object(&[("type", &SERVICE_TIER)]);
 static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static REASONING_TEXT: Shape = Shape::object(&[("text", &OUTPUT_TEXT)]);
@@ -124,6 +127,7 @@ static REPLY: Shape = Shape::object(&[
     ("stopReason", &FINISH_REASON),
     ("usage", &USAGE),
     ("serviceTier", &TIER),
+    ("performanceConfig", &PERFORMANCE),
     ("trace", &TRACE),
     ("additionalModelResponseFields", &VENDOR_FIELDS),
 ]);
@@ -132,6 +136,7 @@ static RECORD: Shape = Shape::object(&[
     ("stopReason", &FINISH_REASON),
     ("usage", &USAGE),
     ("serviceTier", &TIER),
+    ("performanceConfig", &PERFORMANCE),
     ("trace", &TRACE),
     ("additionalModelResponseFields", &VENDOR_FIELDS),
 ]);

@@ -140,6 +140,9 @@ static INPUT_CLASSES: Shape = Shape::array(&INPUT_CLASS);
 static OUTPUT_CLASS: Shape =
     Shape::object(&[("modality", &CLASS_NAME), ("tokenCount", &CLASS_COUNT)]).and(Field::OutputClass);
 static OUTPUT_CLASSES: Shape = Shape::array(&OUTPUT_CLASS);
+static CACHE_CLASS: Shape =
+    Shape::object(&[("modality", &CLASS_NAME), ("tokenCount", &CLASS_COUNT)]).and(Field::CacheReadClass);
+static CACHE_CLASSES: Shape = Shape::array(&CACHE_CLASS);
 static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
 static USAGE: Shape = Shape::object(&[
     ("promptTokenCount", &INPUT),
@@ -152,6 +155,7 @@ static USAGE: Shape = Shape::object(&[
     // The spelling of `batchEmbedContents`.
     ("promptTokenDetails", &INPUT_CLASSES),
     ("candidatesTokensDetails", &OUTPUT_CLASSES),
+    ("cacheTokensDetails", &CACHE_CLASSES),
     ("serviceTier", &SERVICE_TIER),
     ("trafficType", &SERVICE_TIER),
 ])

@@ -91,14 +91,20 @@ static CACHE_READ: Shape = Shape::value(Field::CacheRead);
 static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
 static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
 static INPUT_IMAGE: Shape = Shape::value(Field::InputImage);
+static INPUT_VIDEO: Shape = Shape::value(Field::InputVideo);
 static OUTPUT_TEXT_TOKENS: Shape = Shape::value(Field::OutputTextTokens);
 static REASONING: Shape = Shape::value(Field::Reasoning);
+static CITATION: Shape = Shape::value(Field::Citation);
 static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
 static OUTPUT_IMAGE: Shape = Shape::value(Field::OutputImage);
 static WEB_SEARCHES: Shape = Shape::value(Field::WebSearches);
 static REPORTED_COST: Shape = Shape::value(Field::ReportedCost);
 // OpenRouter says a number of credits, which are USD; Perplexity an object with the parts and their sum.
-static COST: Shape = Shape::object(&[("total_cost", &REPORTED_COST)]).and(Field::ReportedCost);
+static REPORTED_TICKS: Shape = Shape::value(Field::ReportedTicks);
+static OWN_KEY: Shape = Shape::value(Field::OwnKey);
+static UPSTREAM_COST: Shape = Shape::value(Field::UpstreamCost);
+pub(super) static COST_DETAILS: Shape = Shape::object(&[("upstream_inference_cost", &UPSTREAM_COST)]);
+pub(super) static COST: Shape = Shape::object(&[("total_cost", &REPORTED_COST)]).and(Field::ReportedCost);
 pub(super) static INPUT_DETAILS: Shape = Shape::object(&[
     ("cached_tokens", &CACHE_READ),
     ("cache_write_tokens", &CACHE_WRITE),
@@ -106,6 +112,7 @@ pub(super) static INPUT_DETAILS: Shape = Shape::object(&[
     ("cache_creation_input_tokens", &CACHE_WRITE),
     ("audio_tokens", &INPUT_AUDIO),
     ("image_tokens", &INPUT_IMAGE),
+    ("video_tokens", &INPUT_VIDEO),
 ]);
 static OUTPUT_DETAILS: Shape = Shape::object(&[
     ("reasoning_tokens", &REASONING),
@@ -130,8 +137,15 @@ pub(super) static USAGE: Shape = Shape::object(&[
     // Databricks, Perplexity.
     ("reasoning_tokens", &REASONING),
     ("cost", &COST),
+    ("is_byok", &OWN_KEY),
+    ("cost_details", &COST_DETAILS),
+    // DeepInfra.
+    ("estimated_cost", &REPORTED_COST),
+    // xAI.
+    ("cost_in_usd_ticks", &REPORTED_TICKS),
     // Perplexity.
     ("num_search_queries", &WEB_SEARCHES),
+    ("citation_tokens", &CITATION),
 ])
 .and(Field::Usage);
 

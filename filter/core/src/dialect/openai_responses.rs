@@ -3,7 +3,10 @@
 //! Source: openai-python `types/responses/*`. A stream tells its usage unasked, in the record that ends it. `compact` answers with a
 //! document of its own kind and the same usage. Hosted tools are counted apart: `tool_usage`.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, openai_chat::ERROR};
+use super::{
+    Billing, Counting, DialectId, ErrorShape, Operation, Streams,
+    openai_chat::{COST, COST_DETAILS, ERROR},
+};
 use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE];
@@ -141,7 +144,8 @@ static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
 static INPUT_IMAGE: Shape = Shape::value(Field::InputImage);
 static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
 static OUTPUT_IMAGE: Shape = Shape::value(Field::OutputImage);
-static REPORTED_COST: Shape = Shape::value(Field::ReportedCost);
+static REPORTED_TICKS: Shape = Shape::value(Field::ReportedTicks);
+static OWN_KEY: Shape = Shape::value(Field::OwnKey);
 static WEB_SEARCHES: Shape = Shape::value(Field::WebSearches);
 static INPUT_DETAILS: Shape = Shape::object(&[
     ("cached_tokens", &CACHE_READ),
@@ -160,8 +164,12 @@ pub(super) static USAGE: Shape = Shape::object(&[
     ("total_tokens", &TOTAL),
     ("input_tokens_details", &INPUT_DETAILS),
     ("output_tokens_details", &OUTPUT_DETAILS),
-    // OpenRouter: credits, which are USD.
-    ("cost", &REPORTED_COST),
+    // OpenRouter says a number of credits, which are USD; Perplexity an object with the parts and their sum.
+    ("cost", &COST),
+    ("is_byok", &OWN_KEY),
+    ("cost_details", &COST_DETAILS),
+    // xAI.
+    ("cost_in_usd_ticks", &REPORTED_TICKS),
 ])
 .and(Field::Usage);
 
@@ -179,7 +187,10 @@ static OUTPUT_ITEM: Shape =
     Shape::object(&[("content", &WRITTEN_PARTS), ("summary", &WRITTEN_PARTS), ("arguments", &OUTPUT_TEXT)]);
 static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM);
 static SEARCH_USAGE: Shape = Shape::object(&[("num_requests", &WEB_SEARCHES)]);
-static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE)]);
+// Another model makes the images, at a price of its own.
+static OTHER_TOKENS: Shape = Shape::value(Field::OtherModelTokens);
+static IMAGE_USAGE: Shape = Shape::object(&[("total_tokens", &OTHER_TOKENS)]);
+static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE), ("image_gen", &IMAGE_USAGE)]);
 static RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),

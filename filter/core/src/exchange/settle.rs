@@ -37,7 +37,10 @@ impl Open {
                 usage.flags.insert(flag);
             }
         }
-        let cost = self.cost(&usage, snapshot.as_ref(), host);
+        let cost = self.cost(&usage, snapshot.as_ref());
+        if cost.is_mismatch {
+            usage.flags.insert(Flag::CostMismatch);
+        }
         let charged = self.charged(&usage, outcome, snapshot.as_ref());
         self.settle_limits(charged, service, host);
         let event = self.event(outcome, reason, usage, cost, snapshot, host);
@@ -89,7 +92,7 @@ impl Open {
         meter::settle_usage(self.operation, &self.provider, snapshot, cut, &self.facts)
     }
 
-    fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Cost {
+    fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>) -> Cost {
         if matches!(usage.status, UsageStatus::None) || !self.operation.is_billed() {
             return Cost { status: CostStatus::Free, ..Cost::default() };
         }
@@ -101,8 +104,9 @@ impl Open {
                 response_model: snapshot.and_then(|snapshot| snapshot.model.as_deref()),
                 service_tier: snapshot.and_then(|snapshot| snapshot.service_tier.as_deref()),
                 usage,
-                reported: snapshot.and_then(|snapshot| snapshot.reported_cost.as_deref()),
-                now: host.now,
+                details: snapshot.map(details).unwrap_or_default(),
+                reported: snapshot.and_then(Snapshot::stated_cost).as_deref(),
+                now: self.started,
             },
         )
     }
@@ -112,11 +116,17 @@ impl Open {
         match usage.status {
             UsageStatus::None => 0,
             _ if outcome == Outcome::Rejected || !self.operation.is_billed() => 0,
-            _ => usage.total().unwrap_or_else(|| {
-                let estimate = meter::estimate(snapshot, &self.facts);
-                let input = usage.input.or(estimate.input).unwrap_or(0);
-                input.saturating_add(usage.output.or(estimate.output).unwrap_or(0))
-            }),
+            _ => {
+                let headline = usage.total().unwrap_or_else(|| {
+                    let estimate = meter::estimate(snapshot, &self.facts);
+                    let input = usage.input.or(estimate.input).unwrap_or(0);
+                    input.saturating_add(usage.output.or(estimate.output).unwrap_or(0))
+                });
+                // Sub-inferences are no part of it, and were consumed as well.
+                headline
+                    .saturating_add(usage.iteration_input.unwrap_or(0))
+                    .saturating_add(usage.iteration_output.unwrap_or(0))
+            }
         }
     }
 
@@ -247,6 +257,15 @@ impl Open {
             host.effect(Effect::SetFilterState(key, value));
         }
         host.effect(Effect::SetHitsAddend(charged));
+    }
+}
+
+fn details(snapshot: &Snapshot) -> price::Details<'_> {
+    price::Details {
+        speed: snapshot.speed.as_deref(),
+        inference_geo: snapshot.inference_geo.as_deref(),
+        iterations: Some(&snapshot.iterations),
+        has_other_model: snapshot.has_other_model,
     }
 }
 

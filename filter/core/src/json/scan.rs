@@ -86,6 +86,12 @@ pub enum Field {
     InputAudio,
     /// Images in the input.
     InputImage,
+    /// Video in the input.
+    InputVideo,
+    /// Audio among what was read from a cache.
+    CacheReadAudio,
+    /// Images among what was read from a cache.
+    CacheReadImage,
     /// Text in the output.
     OutputTextTokens,
     /// Hidden or visible reasoning in the output.
@@ -94,6 +100,10 @@ pub enum Field {
     OutputAudio,
     /// Images in the output.
     OutputImage,
+    /// Video in the output.
+    OutputVideo,
+    /// Citations in the output.
+    Citation,
     /// Input that tools added, counted apart from the prompt (Gemini).
     ToolInput,
     /// Input by the provider's name for a family of models; the headline counter wins (Bedrock's vendors).
@@ -116,6 +126,8 @@ pub enum Field {
     Images,
     /// Characters that were spoken.
     Characters,
+    /// Searches of stored files that the provider ran.
+    FileSearches,
     /// Web searches that the provider ran.
     WebSearches,
     // ---- counters in lists ----
@@ -123,6 +135,8 @@ pub enum Field {
     InputClass,
     /// … of the output.
     OutputClass,
+    /// … of what was read from a cache.
+    CacheReadClass,
     /// … of what was written to a cache, by its life.
     CacheWriteClass,
     /// The name of the class in such an element.
@@ -132,8 +146,41 @@ pub enum Field {
     // ---- other units ----
     /// Seconds of audio, as written.
     AudioSeconds,
-    /// The provider's own statement of cost, as written.
+    /// The provider's own statement of cost in USD, as written.
     ReportedCost,
+    /// The same in ticks of 1e-10 USD (xAI).
+    ReportedTicks,
+    /// Whether the caller pays the upstream with a key of its own: the statement is only the fee (`OpenRouter`).
+    OwnKey,
+    /// What the upstream charges then, in USD.
+    UpstreamCost,
+    /// Tokens of another model that the usage leaves out (images that a tool made).
+    OtherModelTokens,
+    /// Speed or latency mode that served.
+    Speed,
+    /// Where the model ran.
+    InferenceGeo,
+    // ---- sub-inferences (Anthropic) ----
+    /// The list as a whole.
+    Iterations,
+    /// One of them, as a whole.
+    Iteration,
+    /// Its kind.
+    IterationKind,
+    /// Its model.
+    IterationModel,
+    /// Its input.
+    IterationInput,
+    /// Its output.
+    IterationOutput,
+    /// What it read from a cache.
+    IterationCacheRead,
+    /// What it wrote to a cache.
+    IterationCacheWrite,
+    /// … with a life of five minutes.
+    IterationCacheWrite5m,
+    /// … with a life of one hour.
+    IterationCacheWrite1h,
     /// What the platform measured, as a whole: it comes last.
     InvocationMetrics,
 }

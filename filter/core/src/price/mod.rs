@@ -5,10 +5,14 @@ use std::borrow::Cow;
 
 mod calc;
 mod catalog;
+mod exact;
+mod kind;
+mod reported;
+mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use calc::{Query, known_model, price};
+pub use calc::{Details, Query, known_model, price};
 
 /// An amount of money in units of 1e-12 USD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +97,7 @@ pub struct Cost {
     pub cache_read: Option<PicoUsd>,
     /// Cache writes.
     pub cache_write: Option<PicoUsd>,
-    /// Everything else: searches, requests.
+    /// Everything else: searches, requests, time and pages, sub-inferences, what the provider says beyond the table.
     pub other: Option<PicoUsd>,
     /// How surely.
     pub status: CostStatus,
@@ -105,6 +109,8 @@ pub struct Cost {
     pub priced_model: Option<Cow<'static, str>>,
     /// Which table, and its date.
     pub price_version: Option<Cow<'static, str>>,
+    /// The provider says another cost than the table: by more than 1 % and a micro-dollar.
+    pub is_mismatch: bool,
 }
 
 /// An operator's own price: exact decimals in USD per million tokens.

@@ -1,5 +1,6 @@
 //! Reads a response as it passes: encoding, framing, dialect, counters.
 
+pub mod iteration;
 mod snapshot;
 
 pub use snapshot::{Counters, Snapshot};
@@ -420,6 +421,9 @@ pub fn settle_usage(
     let mut usage = check::usage(operation, provider, &snapshot.counters);
     usage.flags = usage.flags.and(snapshot.flags);
     usage.audio_seconds.clone_from(&snapshot.audio_seconds);
+    let (beside, beside_output) = snapshot.iterations.beside_headline().unzip();
+    usage.iteration_input = beside;
+    usage.iteration_output = beside_output;
     let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     usage.status = UsageStatus::Reported;
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {

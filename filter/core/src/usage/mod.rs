@@ -59,6 +59,12 @@ pub struct Usage {
     pub input_audio: Option<u64>,
     /// Images in the input.
     pub input_image: Option<u64>,
+    /// Video in the input.
+    pub input_video: Option<u64>,
+    /// Audio among what was read from a cache.
+    pub cache_read_audio: Option<u64>,
+    /// Images among what was read from a cache.
+    pub cache_read_image: Option<u64>,
     /// Text in the output.
     pub output_text: Option<u64>,
     /// Reasoning in the output.
@@ -67,8 +73,24 @@ pub struct Usage {
     pub output_audio: Option<u64>,
     /// Images in the output.
     pub output_image: Option<u64>,
+    /// Video in the output.
+    pub output_video: Option<u64>,
+    /// Citations in the output (Perplexity).
+    pub citation: Option<u64>,
+    /// Input of sub-inferences that the headline leaves out (Claude's advisor and compaction), cache included.
+    pub iteration_input: Option<u64>,
+    /// … output.
+    pub iteration_output: Option<u64>,
     /// Web searches.
     pub web_searches: Option<u64>,
+    /// Searches of stored files.
+    pub file_searches: Option<u64>,
+    /// Pages that were read.
+    pub pages: Option<u64>,
+    /// … and annotated.
+    pub annotated_pages: Option<u64>,
+    /// Text messages in a voice session.
+    pub text_messages: Option<u64>,
     /// Units of search or rerank.
     pub search_units: Option<u64>,
     /// Images that were made.
@@ -121,9 +143,11 @@ pub enum Flag {
     UsageChunkVisible,
     /// `reserve: worst_case` could not bound this request.
     Unbounded,
+    /// The provider says another cost than the price table.
+    CostMismatch,
 }
 
-const FLAGS: [(Flag, &str); 13] = [
+const FLAGS: [(Flag, &str); 14] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
@@ -137,6 +161,7 @@ const FLAGS: [(Flag, &str); 13] = [
     (Flag::InputEstimated, "input_estimated"),
     (Flag::UsageChunkVisible, "usage_chunk_visible"),
     (Flag::Unbounded, "unbounded"),
+    (Flag::CostMismatch, "cost_mismatch"),
 ];
 
 /// A set of [`Flag`]s. Displays as the comma-separated list of the event.

@@ -1,9 +1,13 @@
 //! What a response has said so far, value by value.
 
-use super::super::{Flag, Flags, number};
+use super::{
+    super::{Flag, Flags, number},
+    iteration::Iterations,
+};
 use crate::{
     dialect::Operation,
     json::scan::{Field, Found, Value},
+    price::PicoUsd,
     time::Timestamp,
 };
 
@@ -70,8 +74,20 @@ pub struct Snapshot {
     pub finish_reason: Option<String>,
     /// When the first text, reasoning or tool delta passed.
     pub first_output: Option<Timestamp>,
+    /// Speed or latency mode that served.
+    pub speed: Option<String>,
+    /// Where the model ran.
+    pub inference_geo: Option<String>,
+    /// Sub-inferences with a usage of their own.
+    pub iterations: Iterations,
+    /// Tokens of another model were used, which the usage leaves out.
+    pub has_other_model: bool,
     /// The provider's own statement of cost, in USD.
-    pub reported_cost: Option<String>,
+    pub(super) reported_cost: Option<String>,
+    /// The caller pays the upstream itself: the statement is only a fee.
+    pub(super) has_own_key: bool,
+    /// What the upstream charges then, in USD.
+    pub(super) upstream_cost: Option<String>,
     /// The record that passes says that it is the last: it counts when it is whole.
     pub(super) says_last: bool,
     /// The last record, or the whole reply, ended before its time.
@@ -95,6 +111,20 @@ impl Snapshot {
     pub const fn is_finished(&self) -> bool {
         self.terminal || (self.finish_reason.is_some() && !self.is_truncated)
     }
+
+    /// What the provider itself says that the exchange cost its caller, in USD: a plain decimal.
+    ///
+    /// `OpenRouter` with a key of the caller's own says its fee, and beside it what the upstream charges; their sum is the cost, and
+    /// without the second nobody knows. (It tells both of its own keys too, where they are the same.)
+    #[must_use]
+    pub fn stated_cost(&self) -> Option<String> {
+        let stated = self.reported_cost.as_ref()?;
+        if !self.has_own_key {
+            return Some(stated.clone());
+        }
+        let [fee, upstream] = [stated, self.upstream_cost.as_ref()?].map(|text| PicoUsd::parse(text));
+        Some(PicoUsd(fee?.0.checked_add(upstream?.0)?).to_string())
+    }
 }
 
 /// A class of tokens and its count, from an element of a list.
@@ -114,6 +144,22 @@ impl Snapshot {
             Field::ResponseId => self.id = text().or_else(|| self.id.take()),
             Field::ResponseModel => self.model = text().or_else(|| self.model.take()),
             Field::ServiceTier => self.service_tier = text().or_else(|| self.service_tier.take()),
+            Field::Speed => self.speed = text().or_else(|| self.speed.take()),
+            Field::InferenceGeo => self.inference_geo = text().or_else(|| self.inference_geo.take()),
+            Field::Iterations
+            | Field::Iteration
+            | Field::IterationKind
+            | Field::IterationModel
+            | Field::IterationInput
+            | Field::IterationOutput
+            | Field::IterationCacheRead
+            | Field::IterationCacheWrite
+            | Field::IterationCacheWrite5m
+            | Field::IterationCacheWrite1h => self.iterations.take(found),
+            Field::OtherModelTokens => {
+                self.has_other_model |= number::counter(found.value).is_some_and(|count| count != Ok(0));
+            }
+            Field::OwnKey => self.has_own_key = found.value == Value::Bool(true),
             Field::FinishReason => {
                 // DashScope writes "null" while it goes on.
                 if let Some(reason) = text().filter(|reason| reason != "null") {
@@ -137,14 +183,18 @@ impl Snapshot {
                 }
             }
             Field::ClassCount => class.count = number::counter(found.value).and_then(Result::ok),
-            Field::InputClass | Field::OutputClass | Field::CacheWriteClass => {
+            Field::InputClass | Field::OutputClass | Field::CacheReadClass | Field::CacheWriteClass => {
                 if matches!(found.value, Value::ObjectEnd(_)) {
                     let Class { name, count } = core::mem::take(class);
                     let counter = match (found.field, name.as_slice()) {
                         (Field::InputClass, b"AUDIO" | b"audio") => Some(Field::InputAudio),
                         (Field::InputClass, b"IMAGE" | b"image") => Some(Field::InputImage),
+                        (Field::InputClass, b"VIDEO" | b"video") => Some(Field::InputVideo),
+                        (Field::CacheReadClass, b"AUDIO" | b"audio") => Some(Field::CacheReadAudio),
+                        (Field::CacheReadClass, b"IMAGE" | b"image") => Some(Field::CacheReadImage),
                         (Field::OutputClass, b"AUDIO" | b"audio") => Some(Field::OutputAudio),
                         (Field::OutputClass, b"IMAGE" | b"image") => Some(Field::OutputImage),
+                        (Field::OutputClass, b"VIDEO" | b"video") => Some(Field::OutputVideo),
                         (Field::OutputClass, b"TEXT" | b"text") => Some(Field::OutputTextTokens),
                         (Field::CacheWriteClass, b"5m") => Some(Field::CacheWrite5m),
                         (Field::CacheWriteClass, b"1h") => Some(Field::CacheWrite1h),
@@ -169,7 +219,7 @@ impl Snapshot {
             }
             Field::AudioSeconds => {
                 if let Value::Number(digits) = found.value {
-                    self.audio_seconds = number::decimal(digits);
+                    self.audio_seconds = number::decimal(digits, 0);
                 }
             }
             Field::OutputText => {
@@ -193,7 +243,17 @@ impl Snapshot {
             }
             Field::ReportedCost => {
                 if let Value::Number(digits) = found.value {
-                    self.reported_cost = number::decimal(digits);
+                    self.reported_cost = number::decimal(digits, 0);
+                }
+            }
+            Field::ReportedTicks => {
+                if let Value::Number(digits) = found.value {
+                    self.reported_cost = number::decimal(digits, -10);
+                }
+            }
+            Field::UpstreamCost => {
+                if let Value::Number(digits) = found.value {
+                    self.upstream_cost = number::decimal(digits, 0);
                 }
             }
             field => {
