@@ -168,7 +168,11 @@ static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static OUTPUT_PART: Shape = Shape::object(&[("text", &OUTPUT_TEXT)]);
 static OUTPUT_PARTS: Shape = Shape::array(&OUTPUT_PART);
 static OUTPUT_CONTENT: Shape = Shape::object(&[("parts", &OUTPUT_PARTS)]);
-static CANDIDATE: Shape = Shape::object(&[("content", &OUTPUT_CONTENT), ("finishReason", &FINISH_REASON)]);
+// Google counts prompts or queries, by model, and gives some of them away: what a search cost, the reply does not tell.
+static UNPRICED_USE: Shape = Shape::value(Field::UnpricedUse);
+static GROUNDING: Shape = Shape::object(&[("webSearchQueries", &UNPRICED_USE)]);
+static CANDIDATE: Shape =
+    Shape::object(&[("content", &OUTPUT_CONTENT), ("finishReason", &FINISH_REASON), ("groundingMetadata", &GROUNDING)]);
 static CANDIDATES: Shape = Shape::array(&CANDIDATE);
 static FEEDBACK: Shape = Shape::object(&[("blockReason", &FINISH_REASON)]);
 static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);

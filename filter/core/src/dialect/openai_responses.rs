@@ -183,13 +183,24 @@ static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
 static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static WRITTEN: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("refusal", &OUTPUT_TEXT)]);
 static WRITTEN_PARTS: Shape = Shape::array(&WRITTEN);
-static OUTPUT_ITEM: Shape =
-    Shape::object(&[("content", &WRITTEN_PARTS), ("summary", &WRITTEN_PARTS), ("arguments", &OUTPUT_TEXT)]);
-static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM);
+static ITEM_TYPE: Shape = Shape::value(Field::OutputItemType);
+static ITEM_ACTION: Shape = Shape::value(Field::OutputItemAction);
+static ACTION: Shape = Shape::object(&[("type", &ITEM_ACTION)]);
+static OUTPUT_ITEM: Shape = Shape::object(&[
+    ("type", &ITEM_TYPE),
+    ("action", &ACTION),
+    ("content", &WRITTEN_PARTS),
+    ("summary", &WRITTEN_PARTS),
+    ("arguments", &OUTPUT_TEXT),
+])
+.and(Field::OutputItem);
+static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM).and(Field::OutputItems);
+static LAST_ITEM: Shape = Shape::object(&[("type", &ITEM_TYPE), ("action", &ACTION)]).and(Field::OutputItem);
+static LAST_ITEMS: Shape = Shape::array(&LAST_ITEM).and(Field::OutputItems);
 static SEARCH_USAGE: Shape = Shape::object(&[("num_requests", &WEB_SEARCHES)]);
 // Another model makes the images, at a price of its own.
-static OTHER_TOKENS: Shape = Shape::value(Field::OtherModelTokens);
-static IMAGE_USAGE: Shape = Shape::object(&[("total_tokens", &OTHER_TOKENS)]);
+static UNPRICED_USE: Shape = Shape::value(Field::UnpricedUse);
+static IMAGE_USAGE: Shape = Shape::object(&[("total_tokens", &UNPRICED_USE)]);
 static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE), ("image_gen", &IMAGE_USAGE)]);
 static RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
@@ -203,13 +214,14 @@ static RESPONSE: Shape = Shape::object(&[
     ("error", &ERROR),
 ]);
 
-/// In a stream the output came in deltas before: what the last record repeats is not counted again.
+/// In a stream the output came in deltas before: what the last record repeats of its text is not counted again.
 static LAST: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),
     ("service_tier", &SERVICE_TIER),
     ("status", &STATUS),
     ("incomplete_details", &INCOMPLETE),
+    ("output", &LAST_ITEMS),
     ("usage", &USAGE),
     ("tool_usage", &TOOL_USAGE),
     ("error", &ERROR),

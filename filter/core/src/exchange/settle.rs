@@ -265,7 +265,7 @@ fn details(snapshot: &Snapshot) -> price::Details<'_> {
         speed: snapshot.speed.as_deref(),
         inference_geo: snapshot.inference_geo.as_deref(),
         iterations: Some(&snapshot.iterations),
-        has_other_model: snapshot.has_other_model,
+        has_unpriced_use: snapshot.has_unpriced_use(),
     }
 }
 

@@ -154,8 +154,16 @@ pub enum Field {
     OwnKey,
     /// What the upstream charges then, in USD.
     UpstreamCost,
-    /// Tokens of another model that the usage leaves out (images that a tool made).
-    OtherModelTokens,
+    /// Something that has a price of its own and that the usage leaves out: images that a tool made, searches that nobody counts.
+    UnpricedUse,
+    /// The list of what a reply consists of.
+    OutputItems,
+    /// One element of it, as a whole.
+    OutputItem,
+    /// Its type: a tool that the provider ran has one of its own.
+    OutputItemType,
+    /// What that tool did.
+    OutputItemAction,
     /// Speed or latency mode that served.
     Speed,
     /// Where the model ran.

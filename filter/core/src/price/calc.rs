@@ -49,8 +49,8 @@ pub struct Details<'a> {
     pub inference_geo: Option<&'a str>,
     /// Sub-inferences with a usage of their own.
     pub iterations: Option<&'a Iterations>,
-    /// Tokens of another model were used, which the usage leaves out.
-    pub has_other_model: bool,
+    /// Something was used that has a price of its own, and that the usage leaves out.
+    pub has_unpriced_use: bool,
 }
 
 /// Where prices come from.
@@ -283,7 +283,7 @@ fn by_prices(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
     // The headline is what the fallback model did, if one did it.
     let names = [fallback.and_then(|iteration| iteration.model.as_deref()), query.response_model, query.request_model];
     let Some(Found { source, name }) = find(adjustments, query, &names, true) else { return Cost::default() };
-    let mut sum = Sum { is_missing: query.details.has_other_model, ..Sum::default() };
+    let mut sum = Sum { is_missing: query.details.has_unpriced_use, ..Sum::default() };
     sum.check(usage, &source);
 
     // Each turn by itself, as a turn's length decides on its price; as one, if they do not make up the headline.

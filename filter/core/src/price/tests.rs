@@ -4,10 +4,11 @@ use serde_json::Value;
 use super::*;
 use crate::{
     dialect::DialectId,
+    request::RequestFacts,
     time::Timestamp,
     usage::{
         Flag, Usage, UsageStatus,
-        meter::{Meter, iteration::Iterations},
+        meter::{self, Meter, Snapshot, iteration::Iterations},
     },
 };
 
@@ -193,13 +194,15 @@ fn total(cost: &Cost) -> Option<String> {
     cost.total.map(|total| total.to_string())
 }
 
-fn iterations(list: &str) -> Iterations {
-    let reply = format!(r#"{{"usage":{{"iterations":{list}}}}}"#);
-    let operation = DialectId::AnthropicMessages.operations()[0];
-    let mut meter = Meter::new(operation, 200, b"application/json", None);
+fn read(dialect: DialectId, reply: &str) -> Snapshot {
+    let mut meter = Meter::new(dialect.operations()[0], 200, b"application/json", None);
     meter.push(reply.as_bytes(), Timestamp::default());
     meter.finish();
-    meter.snapshot().iterations
+    meter.snapshot()
+}
+
+fn iterations(list: &str) -> Iterations {
+    read(DialectId::AnthropicMessages, &format!(r#"{{"usage":{{"iterations":{list}}}}}"#)).iterations
 }
 
 #[test]
@@ -381,9 +384,50 @@ fn ok_a_use_without_a_price_is_told() {
     let mut billed = Usage { cache_read: Some(1360), ..usage(1_000_000, 0) };
     billed.flags.insert(Flag::CacheOtherScale);
     assert_eq!(of("gpt-4.1", &billed), (Some("2".to_owned()), CostStatus::Priced));
-    let made = Details { has_other_model: true, ..Details::default() };
+    let made = Details { has_unpriced_use: true, ..Details::default() };
     assert_eq!(on(query("openai", "gpt-4.1", &usage(1, 1)), None, made).status, CostStatus::Partial);
     let short = Usage { audio_seconds: Some("3".to_owned()), ..Usage::default() };
     let heard = price(&Adjustments::default(), &query("groq", "whisper-large-v3", &short));
     assert_eq!(total(&heard).as_deref(), Some("0.000308333333"), "ten seconds at least");
+}
+
+#[test]
+fn ok_tools_that_the_provider_ran_are_counted() {
+    let counted = |output: &str, more: &str| {
+        let reply = format!(
+            r#"{{"status":"completed","output":[{output}],"usage":{{"input_tokens":1,"output_tokens":1,"total_tokens":2}}{more}}}"#
+        );
+        let snapshot = read(DialectId::OpenAiResponses, &reply);
+        let operation = DialectId::OpenAiResponses.operations()[0];
+        let usage = meter::settle_usage(operation, "openai", &snapshot, false, &RequestFacts::default());
+        (usage.web_searches, usage.file_searches, snapshot.has_unpriced_use())
+    };
+    let search = r#"{"type":"web_search_call","action":{"type":"search","query":"x"}}"#;
+    let visit = r#"{"type":"web_search_call","action":{"type":"open_page"}}"#;
+    let files = r#"{"type":"file_search_call","queries":["x"]}"#;
+    let message = r#"{"type":"message","content":[{"type":"output_text","text":"x"}]}"#;
+    assert_eq!(counted(message, ""), (None, None, false));
+    assert_eq!(counted(&[search, visit, files, search, message].join(","), ""), (Some(2), Some(1), false));
+    let told = r#","tool_usage":{"web_search":{"num_requests":3},"image_gen":{"total_tokens":0}}"#;
+    assert_eq!(counted(search, told), (Some(3), None, false), "what the provider counted");
+    assert!(counted(r#"{"type":"code_interpreter_call"}"#, "").2);
+    assert!(counted("", r#","tool_usage":{"image_gen":{"total_tokens":9}}"#).2);
+    let grounded = r#"{"candidates":[{"groundingMetadata":{"webSearchQueries":["x"]}}]}"#;
+    assert!(read(DialectId::GeminiGenerate, grounded).has_unpriced_use());
+    assert!(!read(DialectId::GeminiGenerate, &grounded.replace("\"x\"", "")).has_unpriced_use());
+}
+
+#[test]
+fn ok_a_key_of_the_callers_own_costs_the_fee_and_the_upstream() {
+    let stated = |usage: &str| read(DialectId::OpenAiChat, &format!(r#"{{"usage":{usage}}}"#)).stated_cost();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        stated(r#"{"cost":0.95,"is_byok":false,"cost_details":{"upstream_inference_cost":0.95}}"#),
+        some("0.95")
+    );
+    assert_eq!(stated(r#"{"cost":0.05,"is_byok":true,"cost_details":{"upstream_inference_cost":1}}"#), some("1.05"));
+    assert_eq!(stated(r#"{"cost":0.05,"is_byok":true}"#), None, "only the fee is known");
+    assert_eq!(stated(r#"{"cost_in_usd_ticks":2087200}"#), some("0.00020872"));
+    assert_eq!(stated(r#"{"cost":{"request_cost":0.006,"total_cost":0.00614}}"#), some("0.00614"));
+    assert_eq!(stated(r#"{"cost":-1}"#), None);
 }

@@ -1,5 +1,6 @@
 //! Reads a response as it passes: encoding, framing, dialect, counters.
 
+mod hosted;
 pub mod iteration;
 mod snapshot;
 
@@ -421,6 +422,10 @@ pub fn settle_usage(
     let mut usage = check::usage(operation, provider, &snapshot.counters);
     usage.flags = usage.flags.and(snapshot.flags);
     usage.audio_seconds.clone_from(&snapshot.audio_seconds);
+    // Where the provider has not counted them.
+    let counted = |count: u64| Some(count).filter(|count| *count > 0);
+    usage.web_searches = usage.web_searches.or_else(|| counted(snapshot.hosted.web_searches));
+    usage.file_searches = usage.file_searches.or_else(|| counted(snapshot.hosted.file_searches));
     let (beside, beside_output) = snapshot.iterations.beside_headline().unzip();
     usage.iteration_input = beside;
     usage.iteration_output = beside_output;

@@ -2,6 +2,7 @@
 
 use super::{
     super::{Flag, Flags, number},
+    hosted::Hosted,
     iteration::Iterations,
 };
 use crate::{
@@ -80,8 +81,10 @@ pub struct Snapshot {
     pub inference_geo: Option<String>,
     /// Sub-inferences with a usage of their own.
     pub iterations: Iterations,
-    /// Tokens of another model were used, which the usage leaves out.
-    pub has_other_model: bool,
+    /// Something was used that has a price of its own, and that the usage leaves out.
+    pub(super) has_unpriced_use: bool,
+    /// Tools that the provider ran.
+    pub(super) hosted: Hosted,
     /// The provider's own statement of cost, in USD.
     pub(super) reported_cost: Option<String>,
     /// The caller pays the upstream itself: the statement is only a fee.
@@ -110,6 +113,12 @@ impl Snapshot {
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.terminal || (self.finish_reason.is_some() && !self.is_truncated)
+    }
+
+    /// Whether something was used that has a price of its own, and that the usage leaves out.
+    #[must_use]
+    pub const fn has_unpriced_use(&self) -> bool {
+        self.has_unpriced_use || self.hosted.has_other
     }
 
     /// What the provider itself says that the exchange cost its caller, in USD: a plain decimal.
@@ -156,8 +165,15 @@ impl Snapshot {
             | Field::IterationCacheWrite
             | Field::IterationCacheWrite5m
             | Field::IterationCacheWrite1h => self.iterations.take(found),
-            Field::OtherModelTokens => {
-                self.has_other_model |= number::counter(found.value).is_some_and(|count| count != Ok(0));
+            Field::UnpricedUse => {
+                self.has_unpriced_use |= match found.value {
+                    Value::ArrayEnd(elements) => elements > 0,
+                    Value::Number(_) => number::counter(found.value) != Some(Ok(0)),
+                    _ => false,
+                };
+            }
+            Field::OutputItems | Field::OutputItem | Field::OutputItemType | Field::OutputItemAction => {
+                self.hosted.take(found);
             }
             Field::OwnKey => self.has_own_key = found.value == Value::Bool(true),
             Field::FinishReason => {
