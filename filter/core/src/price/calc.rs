@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Adjustments, Cost, CostStatus, PicoUsd, PriceOverride,
+    Adjustments, Cost, CostStatus, PicoUsd, PriceOverride, PriceTier, TierKind, TokenPrices,
     catalog::{self, Listed, On},
     exact::{Exact, ONE, Per},
     kind::{KINDS, Kind, Part, Scale},
@@ -144,17 +144,32 @@ impl Source<'_> {
     fn price(&self, kind: Kind, total_input: u64) -> Option<(u128, Per)> {
         match self {
             Self::Override(price) => {
-                let own = match kind {
-                    Kind::Input => price.input,
-                    Kind::Output => price.output,
-                    Kind::CacheRead => price.cache_read,
-                    Kind::CacheWrite => price.cache_write,
-                    _ => None,
-                };
-                Some((u128::try_from(own?).ok()?, Per::One))
+                let reached = |tier: &&PriceTier| price.tier_kind == TierKind::Cliff && total_input > tier.above;
+                let tiers = price.tiers.iter().rev().filter(reached).find_map(|tier| of(&tier.prices, kind));
+                Some((tiers.or_else(|| of(&price.prices, kind))?, Per::One))
             }
             Self::Table { listed, on, secs, .. } => listed.model.price(kind, *secs, on, total_input),
         }
+    }
+
+    /// So many of a kind, beginning at that one, each with its price.
+    fn bands(&self, kind: Kind, from: u64, count: u64, price: (u128, Per)) -> Vec<(u64, (u128, Per))> {
+        let Self::Override(PriceOverride { tiers, tier_kind: TierKind::Graduated, .. }) = self else {
+            return vec![(count, price)];
+        };
+        let end = from.saturating_add(count);
+        let mut bands = Vec::with_capacity(tiers.len() + 1);
+        let (mut at, mut price) = (from, price);
+        for tier in tiers {
+            let up_to = tier.above.clamp(at, end);
+            bands.push((up_to - at, price));
+            at = up_to;
+            if let Some(next) = of(&tier.prices, kind) {
+                price = (next, Per::One);
+            }
+        }
+        bands.push((end - at, price));
+        bands
     }
 
     /// Factors in millionths: of the term of service, of the operator. What they pay by their own price, they pay.
@@ -179,6 +194,16 @@ impl Source<'_> {
     }
 }
 
+const fn of(prices: &TokenPrices, kind: Kind) -> Option<u128> {
+    match kind {
+        Kind::Input => prices.input,
+        Kind::Output => prices.output,
+        Kind::CacheRead => prices.cache_read,
+        Kind::CacheWrite => prices.cache_write,
+        _ => None,
+    }
+}
+
 /// Adds up one part at a time.
 #[derive(Default)]
 struct Sum {
@@ -188,13 +213,15 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, part: Part, source: &Source<'_>, kind: Kind, count: u64, (price, per): (u128, Per)) {
+    fn add(&mut self, part: Part, source: &Source<'_>, kind: Kind, bands: &[(u64, (u128, Per))]) {
         let (factor, discount) = source.factors(kind);
         let Some(slot) = self.parts.get_mut(part as usize) else { return };
-        let term = Exact::product(price, per, count, factor, discount);
-        match term.and_then(|term| slot.unwrap_or_default().plus(term)) {
-            Some(sum) => *slot = Some(sum),
-            None => self.is_missing = true,
+        for (count, (price, per)) in bands {
+            let term = Exact::product(*price, *per, *count, factor, discount);
+            match term.and_then(|term| slot.unwrap_or_default().plus(term)) {
+                Some(sum) => *slot = Some(sum),
+                None => self.is_missing = true,
+            }
         }
     }
 
@@ -216,18 +243,18 @@ impl Sum {
             }
             let part = if beside { Part::Other } else { kind.part() };
             if kind != Kind::Input || beside {
-                self.add(part, source, kind, count, price);
+                self.add(part, source, kind, &source.bands(kind, 0, count, price));
                 continue;
             }
             // What was cached and has no price of its own costs what input costs; it is told where cached input is.
-            let mut plain = count;
+            let mut from = 0_u64;
             for cached in [Kind::CacheRead, Kind::CacheWrite] {
                 let Some(tokens) = cached.count(usage) else { continue };
-                let tokens = if source.price(cached, total_input).is_some() { 0 } else { tokens.min(plain) };
-                plain = plain.saturating_sub(tokens);
-                self.add(cached.part(), source, kind, tokens, price);
+                let tokens = if source.price(cached, total_input).is_some() { 0 } else { tokens.min(count - from) };
+                self.add(cached.part(), source, kind, &source.bands(kind, from, tokens, price));
+                from += tokens;
             }
-            self.add(part, source, kind, plain, price);
+            self.add(part, source, kind, &source.bands(kind, from, count - from, price));
         }
     }
 

@@ -91,18 +91,44 @@ fn ok_unknown_is_never_free() {
     assert_eq!(price(&Adjustments::default(), &query("openai", "gpt-4o-mini", &half)).status, CostStatus::Partial);
 }
 
+/// For a million tokens.
+fn prices(input: u128, output: u128) -> TokenPrices {
+    let price_of = |usd_per_mtok: u128| Some(usd_per_mtok * 1_000_000_000_000_000_000);
+    TokenPrices { input: price_of(input), output: price_of(output), ..TokenPrices::default() }
+}
+
+fn own(prices: TokenPrices, tiers: &[PriceTier], tier_kind: TierKind) -> PriceOverride {
+    PriceOverride { provider: "corp".to_owned(), model: "llama-*".to_owned(), prices, tiers: tiers.to_vec(), tier_kind }
+}
+
+#[test]
+fn ok_tiers_are_a_cliff_or_graduated() {
+    let tiers = [
+        PriceTier { above: 100_000, prices: prices(2, 4) },
+        PriceTier { above: 200_000, prices: TokenPrices { input: prices(3, 0).input, ..TokenPrices::default() } },
+    ];
+    for (kind, input, cached, output, usd) in [
+        (TierKind::Cliff, 100_000, 0, 300_000, "0.7"),
+        (TierKind::Cliff, 100_001, 0, 300_000, "1.400002"),
+        (TierKind::Cliff, 300_000, 0, 0, "0.9"),
+        (TierKind::Graduated, 100_001, 0, 0, "0.100002"),
+        (TierKind::Graduated, 300_000, 0, 0, "0.6"),
+        // What was cached has no price of its own, and is the beginning of the input.
+        (TierKind::Graduated, 300_000, 150_000, 0, "0.6"),
+        (TierKind::Graduated, 0, 0, 300_000, "1"),
+        (TierKind::Graduated, u64::MAX, 0, 0, "55340232221128.354845"),
+    ] {
+        let adjustments = Adjustments { overrides: vec![own(prices(1, 2), &tiers, kind)], ..Adjustments::default() };
+        let usage = Usage { cache_read: Some(cached), ..usage(input, output) };
+        let cost = price(&adjustments, &query("corp", "llama-3", &usage));
+        assert_eq!(total(&cost).as_deref(), Some(usd), "{kind:?} {input} {cached} {output}");
+    }
+}
+
 #[test]
 fn ok_the_operator_knows_better() {
-    let price_of = |usd_per_mtok: i128| Some(usd_per_mtok * 1_000_000_000_000_000_000);
     let adjustments = Adjustments {
-        overrides: vec![PriceOverride {
-            provider: "corp".to_owned(),
-            model: "llama-*".to_owned(),
-            input: price_of(1),
-            output: price_of(2),
-            cache_read: None,
-            cache_write: None,
-        }],
+        overrides: vec![own(prices(1, 2), &[], TierKind::Cliff)],
         discounts: vec![Discount { provider: "openai".to_owned(), factor_millionths: 850_000 }],
     };
     let cached = Usage { cache_read: Some(400_000), ..usage(1_000_000, 500_000) };

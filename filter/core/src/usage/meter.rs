@@ -18,7 +18,7 @@ use crate::{
         sse::{SseFramer, SseSink},
     },
     head::Headers,
-    json::scan::{End, Field, Scanner, Value},
+    json::scan::{End, Field, MAX_TEXT, Scanner, Value},
     request::RequestFacts,
     time::Timestamp,
 };
@@ -124,7 +124,7 @@ impl Meter {
         }
     }
 
-    /// Takes the counters that response headers tell. What the body says later wins.
+    /// Takes the counters and the terms of service that response headers tell. What the body says later wins.
     #[must_use]
     pub fn with_headers(mut self, headers: &Headers<'_>) -> Self {
         for (name, field) in self.records.operation.header_counters {
@@ -134,6 +134,10 @@ impl Meter {
                 self.records.snapshot.counters.set(*field, count);
             }
         }
+        // Bedrock's, where the body is the vendor's own: botocore 1.44 bedrock-runtime, `InvokeModelResponse`.
+        let text = |name| headers.text(name).filter(|text| text.len() <= MAX_TEXT).map(str::to_owned);
+        self.records.snapshot.service_tier = text("x-amzn-bedrock-service-tier");
+        self.records.snapshot.speed = text("x-amzn-bedrock-performanceconfig-latency");
         self
     }
 

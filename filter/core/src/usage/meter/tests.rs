@@ -119,3 +119,22 @@ proptest! {
         prop_assert!(less.input <= all.input && less.output <= all.output, "{:?} of {:?}", less, all);
     }
 }
+
+#[test]
+fn ok_terms_of_service_in_headers() {
+    let read = |tier: &[u8], body: &str| {
+        let headers = Headers::new(vec![
+            (b"x-amzn-bedrock-service-tier".as_slice(), tier),
+            (b"x-amzn-bedrock-performanceconfig-latency", b"optimized"),
+        ]);
+        let operation = DialectId::BedrockInvoke.operations()[0];
+        let mut meter = Meter::new(operation, 200, b"application/json", None).with_headers(&headers);
+        meter.push(body.as_bytes(), Timestamp::default());
+        meter.finish();
+        (meter.snapshot().service_tier, meter.snapshot().speed)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(read(b"flex", r#"{"usage":{"input_tokens":1}}"#), (some("flex"), some("optimized")));
+    assert_eq!(read(b"\xff", "{}").0, None);
+    assert_eq!(read(&[b'a'; 257], "{}").0, None, "no tier has such a name");
+}
