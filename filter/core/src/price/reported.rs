@@ -49,17 +49,22 @@ pub(super) fn with_statement(own: Cost, query: &Query<'_>, is_discounted: bool) 
     cost
 }
 
-/// The stated cost. The table's parts stay beside it if it covers them; what it has beyond them are other costs.
+/// The stated cost. The table's price of the tokens stays beside it if it is no more; the rest is other costs.
 fn taken(own: Cost, stated: PicoUsd) -> Cost {
     let source = Some("provider");
-    match own.total.and_then(|total| stated.0.checked_sub(total.0)) {
-        Some(more) => {
-            let other = PicoUsd(own.other.unwrap_or_default().0.saturating_add(more));
-            let other = (own.other.is_some() || more > 0).then_some(other);
+    let tokens = own.total.map(|total| total.0.saturating_sub(own.other.unwrap_or_default().0));
+    match tokens.and_then(|tokens| stated.0.checked_sub(tokens)) {
+        Some(rest) => {
+            let other = (own.other.is_some() || rest > 0).then_some(PicoUsd(rest));
             Cost { total: Some(stated), other, status: CostStatus::Priced, source, ..own }
         }
-        None => {
-            Cost { total: Some(stated), other: Some(stated), status: CostStatus::Priced, source, ..Cost::default() }
-        }
+        None => Cost {
+            total: Some(stated),
+            other: Some(stated),
+            status: CostStatus::Priced,
+            source,
+            priced_model: own.priced_model,
+            ..Cost::default()
+        },
     }
 }

@@ -267,6 +267,10 @@ fn ok_what_a_provider_says_is_taken_or_compared() {
         [router.input, router.other].map(|part| part.map(|part| part.to_string())),
         [some("0.15"), some("0.05")]
     );
+    // The table's fee for a request is the highest that there is; the tokens cost 1 USD.
+    let fee = say("perplexity", "sonar", "1.005");
+    assert_eq!(told(&fee), (some("1.005"), Some("provider"), false, some("1.005")));
+    assert_eq!([fee.input, fee.other].map(|part| part.map(|part| part.to_string())), [some("1"), some("0.005")]);
     let less = say("xai", "grok-4.3", "0.01");
     assert_eq!((told(&less), less.input), ((some("0.01"), Some("provider"), true, some("0.01")), None));
     // Where no price is known, what is said is all there is.
