@@ -318,14 +318,11 @@ fn by_prices(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
     let total = |count: fn(&Usage) -> Option<u64>| {
         turns.iter().fold(0_u64, |sum, turn| sum.saturating_add(count(&turn.usage()).unwrap_or(0)))
     };
-    let counts: [fn(&Usage) -> Option<u64>; 5] = [
-        |usage| usage.input,
-        |usage| usage.output,
-        |usage| usage.cache_read,
-        |usage| usage.cache_write,
-        |usage| usage.cache_write_1h,
-    ];
-    let add_up = counts.into_iter().all(|count| total(count) == count(usage).unwrap_or(0));
+    let counts: [fn(&Usage) -> Option<u64>; 4] =
+        [|usage| usage.input, |usage| usage.output, |usage| usage.cache_read, |usage| usage.cache_write];
+    // The headline of a stream says at its beginning only how long a cache lives.
+    let add_up = counts.into_iter().all(|count| total(count) == count(usage).unwrap_or(0))
+        && total(|usage| usage.cache_write_1h) >= usage.cache_write_1h.unwrap_or(0);
     if turns.is_empty() || !add_up {
         // Who was asked before the fallback may have its price too, and nobody says which.
         sum.is_missing |= fallback.is_some() && !add_up;

@@ -361,6 +361,15 @@ fn ok_each_sub_inference_has_its_own_price() {
     assert_eq!(total(&with(usage(300_000, 2), &iterations(turns))).as_deref(), Some("0.90003"));
     assert_eq!(total(&with(usage(300_000, 2), &iterations("[]"))).as_deref(), Some("1.800045"));
 
+    // Only the turns say how long a cache lives; a headline that knows more than they is priced by itself.
+    let hour = r#"[{"type":"message","input_tokens":0,"output_tokens":0,"cache_creation_input_tokens":1000,
+                    "cache_creation":{"ephemeral_1h_input_tokens":1000}}]"#;
+    let written = Usage { cache_write: Some(1000), ..usage(1000, 0) };
+    assert_eq!(total(&with(written.clone(), &iterations(hour))).as_deref(), Some("0.006"));
+    let known = Usage { cache_write_1h: Some(1000), ..written };
+    let silent = r#"[{"type":"message","input_tokens":0,"output_tokens":0,"cache_creation_input_tokens":1000}]"#;
+    assert_eq!(total(&with(known, &iterations(silent))).as_deref(), Some("0.006"));
+
     // A model stood in for the one that was asked.
     let stood_in = r#"[{"type":"fallback_message","model":"claude-opus-4-8","input_tokens":1000,"output_tokens":0}]"#;
     let cost = with(usage(1000, 0), &iterations(stood_in));
