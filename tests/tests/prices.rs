@@ -77,7 +77,7 @@ impl Pair {
                 "output_image_tokens" => &mut usage.output_image,
                 "output_video_tokens" => &mut usage.output_video,
                 "output_reasoning_tokens" => &mut usage.reasoning,
-                "output_citation_tokens" => &mut usage.citation,
+                "output_citation_tokens" => &mut usage.citations,
                 "web_searches" => &mut usage.web_searches,
                 "storage_searches" => &mut usage.file_searches,
                 "input_characters" => &mut usage.characters,

@@ -186,7 +186,7 @@ impl Kind {
             Self::OutputImage => usage.output_image,
             Self::OutputVideo => usage.output_video,
             Self::Reasoning => usage.reasoning,
-            Self::Citation => usage.citation,
+            Self::Citation => usage.citations,
             Self::Input => usage.input,
             Self::Output => usage.output,
             Self::InputAudioTime | Self::AudioTime => pico_seconds(usage.audio_seconds.as_deref()?),

@@ -161,7 +161,7 @@ prop_compose! {
             input: count(0), output: count(1), cache_read: count(2), cache_write: count(3), cache_write_1h: count(4),
             input_audio: count(5), input_image: count(6), input_video: count(7), cache_read_audio: count(8),
             cache_read_image: count(9), reasoning: count(10), output_audio: count(11), output_image: count(12),
-            output_video: count(13), citation: count(14), web_searches: count(15), file_searches: count(16),
+            output_video: count(13), citations: count(14), web_searches: count(15), file_searches: count(16),
             pages: count(17), annotated_pages: count(18), text_messages: count(19), characters: count(20),
             search_units: count(21), audio_seconds: seconds, status: UsageStatus::Reported, ..Usage::default()
         }

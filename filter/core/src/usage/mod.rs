@@ -49,6 +49,10 @@ pub struct Usage {
     pub input_uncached: Option<u64>,
     /// Input read from a cache.
     pub cache_read: Option<u64>,
+    /// … of it audio.
+    pub cache_read_audio: Option<u64>,
+    /// … of it images.
+    pub cache_read_image: Option<u64>,
     /// Input written to a cache, whatever its life.
     pub cache_write: Option<u64>,
     /// … with a life of five minutes.
@@ -61,10 +65,6 @@ pub struct Usage {
     pub input_image: Option<u64>,
     /// Video in the input.
     pub input_video: Option<u64>,
-    /// Audio among what was read from a cache.
-    pub cache_read_audio: Option<u64>,
-    /// Images among what was read from a cache.
-    pub cache_read_image: Option<u64>,
     /// Text in the output.
     pub output_text: Option<u64>,
     /// Reasoning in the output.
@@ -75,8 +75,8 @@ pub struct Usage {
     pub output_image: Option<u64>,
     /// Video in the output.
     pub output_video: Option<u64>,
-    /// Citations in the output (Perplexity).
-    pub citation: Option<u64>,
+    /// Citations in the output, which Perplexity prices apart.
+    pub citations: Option<u64>,
     /// Input of sub-inferences that the headline leaves out (Claude's advisor and compaction), cache included.
     pub iteration_input: Option<u64>,
     /// … output.
@@ -143,11 +143,15 @@ pub enum Flag {
     UsageChunkVisible,
     /// `reserve: worst_case` could not bound this request.
     Unbounded,
+    /// The counts are those of several models, and have no price as one.
+    MixedModels,
+    /// A tool used another model, whose tokens are told apart and are not in the counts.
+    OtherModelUsage,
     /// The provider says another cost than the price table.
     CostMismatch,
 }
 
-const FLAGS: [(Flag, &str); 14] = [
+const FLAGS: [(Flag, &str); 16] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
@@ -161,6 +165,8 @@ const FLAGS: [(Flag, &str); 14] = [
     (Flag::InputEstimated, "input_estimated"),
     (Flag::UsageChunkVisible, "usage_chunk_visible"),
     (Flag::Unbounded, "unbounded"),
+    (Flag::MixedModels, "mixed_models"),
+    (Flag::OtherModelUsage, "other_model_usage"),
     (Flag::CostMismatch, "cost_mismatch"),
 ];
 

@@ -34,6 +34,13 @@ enum Kind {
 }
 
 impl Hosted {
+    /// Takes over what a later list says.
+    pub(super) fn overwrite(&mut self, later: Self) {
+        if later != Self::default() {
+            *self = later;
+        }
+    }
+
     pub(super) fn take(&mut self, found: &Found<'_>) {
         let text = match found.value {
             Value::Text { head, .. } => head,

@@ -74,9 +74,16 @@ pub struct Iterations {
     /// Whether there were more than are kept, or a count that is none.
     pub is_incomplete: bool,
     open: Iteration,
+    /// How many of them are of the replies before, where there are several in one.
+    kept: usize,
 }
 
 impl Iterations {
+    /// Another reply begins.
+    pub(super) const fn keep(&mut self) {
+        self.kept = self.list.len();
+    }
+
     pub(super) fn take(&mut self, found: &Found<'_>) {
         let text = || match found.value {
             Value::Text { head, .. } => core::str::from_utf8(head).ok(),
@@ -84,11 +91,11 @@ impl Iterations {
         };
         let open = &mut self.open;
         let count = match found.field {
-            // Usage in streams is cumulative: the last list counts.
+            // Usage in streams is cumulative: the last list of each reply counts.
             Field::Iterations => {
                 if found.value == Value::ArrayStart {
-                    self.list.clear();
-                    self.is_incomplete = false;
+                    self.list.truncate(self.kept);
+                    self.is_incomplete &= self.kept > 0;
                 }
                 return;
             }
