@@ -11,7 +11,7 @@ use crate::{
     delivery::spec::Sink,
     dialect::DialectId,
     identity::{Identity, Source, Sources},
-    price::{Adjustments, Discount, PriceOverride},
+    price::{Adjustments, Discount, PriceOverride, PriceTier, TierKind, TokenPrices},
     provider::{Row, table},
     tag::{ResponseHeaders, Tags},
 };
@@ -149,25 +149,31 @@ fn row(section: &Section<'_>) -> Option<Row> {
 }
 
 fn prices(section: &Section<'_>) -> Adjustments {
-    let price = |section: &Section<'_>, name: &str| {
-        // USD per million tokens with 18 decimals is USD per token with 24.
-        section.decimal(name).and_then(|price| i128::try_from(price).ok())
-    };
-    let one = |section: &Section<'_>| {
+    let token_prices = |section: &Section<'_>| {
         let names =
             ["input_usd_per_mtok", "output_usd_per_mtok", "cache_read_usd_per_mtok", "cache_write_usd_per_mtok"];
         if section.is_object() && !names.iter().any(|name| section.has(name)) {
             section.report("", "no price", format!("at least one of {}", names.join(", ")));
         }
-        let [input, output, cache_read, cache_write] = names.map(|name| price(section, name));
-        let provider = section.text("provider").unwrap_or_default();
+        // USD per million tokens with 18 decimals is USD per token with 24.
+        let [input, output, cache_read, cache_write] = names.map(|name| section.decimal(name));
+        TokenPrices { input, output, cache_read, cache_write }
+    };
+    let one = |section: &Section<'_>| {
+        let mut tiers: Vec<PriceTier> = Vec::new();
+        for section in section.items("tiers") {
+            let above = section.integer("above_tokens");
+            if let Some(last) = tiers.last().filter(|last| above > 0 && last.above >= above) {
+                section.report("above_tokens", above.to_string(), format!("more than {}, the one before", last.above));
+            }
+            tiers.push(PriceTier { above, prices: token_prices(&section) });
+        }
         PriceOverride {
-            provider,
+            provider: section.text("provider").unwrap_or_default(),
             model: section.text("model").unwrap_or_default(),
-            input,
-            output,
-            cache_read,
-            cache_write,
+            prices: token_prices(section),
+            tiers,
+            tier_kind: if section.choice("tier_kind") == "graduated" { TierKind::Graduated } else { TierKind::Cliff },
         }
     };
     let mut discounts: Vec<Discount> = Vec::new();

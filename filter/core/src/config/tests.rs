@@ -190,3 +190,24 @@ fn err_what_is_no_object() {
         assert!(Config::parse(text.as_bytes(), &|_| None).is_err(), "{text}");
     }
 }
+
+#[test]
+fn ok_and_err_prices_in_tiers() {
+    let of = |tiers: Value| {
+        let own = json!({ "provider": "corp", "model": "*", "input_usd_per_mtok": "1", "tier_kind": "graduated", "tiers": tiers });
+        parse(&json!({ "sink": { "cluster": "c" }, "prices": { "overrides": [own] } }))
+    };
+    let tier = |above: u64| json!({ "above_tokens": above, "input_usd_per_mtok": "0.5" });
+    let own = of(json!([tier(1000), tier(2000)])).expect("valid").prices.overrides.remove(0);
+    assert_eq!((own.tier_kind, own.tiers.len()), (crate::price::TierKind::Graduated, 2));
+    assert_eq!((own.tiers[1].above, own.tiers[1].prices.input), (2000, Some(500_000_000_000_000_000)));
+    for (tiers, told) in [
+        (json!([tier(2000), tier(1000)]), "prices.overrides[0].tiers[1].above_tokens"),
+        (json!([tier(1000), tier(1000)]), "more than 1000"),
+        (json!([{ "above_tokens": 1 }]), "no price"),
+        (json!([tier(0)]), "above_tokens"),
+    ] {
+        let problems = of(tiers).expect_err("wrong");
+        assert!(problems.contains(told), "{told} in\n{problems}");
+    }
+}

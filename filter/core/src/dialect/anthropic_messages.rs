@@ -123,6 +123,30 @@ static REQUEST: Shape = Shape::object(&[
 
 static OUTPUT_DETAILS: Shape = Shape::object(&[("thinking_tokens", &REASONING)]);
 static SERVER_TOOLS: Shape = Shape::object(&[("web_search_requests", &WEB_SEARCHES)]);
+static INFERENCE_GEO: Shape = Shape::value(Field::InferenceGeo);
+static ITERATION_KIND: Shape = Shape::value(Field::IterationKind);
+static ITERATION_MODEL: Shape = Shape::value(Field::IterationModel);
+static ITERATION_INPUT: Shape = Shape::value(Field::IterationInput);
+static ITERATION_OUTPUT: Shape = Shape::value(Field::IterationOutput);
+static ITERATION_CACHE_READ: Shape = Shape::value(Field::IterationCacheRead);
+static ITERATION_CACHE_WRITE: Shape = Shape::value(Field::IterationCacheWrite);
+static ITERATION_CACHE_WRITE_5M: Shape = Shape::value(Field::IterationCacheWrite5m);
+static ITERATION_CACHE_WRITE_1H: Shape = Shape::value(Field::IterationCacheWrite1h);
+static ITERATION_CACHE_CREATION: Shape = Shape::object(&[
+    ("ephemeral_5m_input_tokens", &ITERATION_CACHE_WRITE_5M),
+    ("ephemeral_1h_input_tokens", &ITERATION_CACHE_WRITE_1H),
+]);
+static ITERATION: Shape = Shape::object(&[
+    ("type", &ITERATION_KIND),
+    ("model", &ITERATION_MODEL),
+    ("input_tokens", &ITERATION_INPUT),
+    ("output_tokens", &ITERATION_OUTPUT),
+    ("cache_read_input_tokens", &ITERATION_CACHE_READ),
+    ("cache_creation_input_tokens", &ITERATION_CACHE_WRITE),
+    ("cache_creation", &ITERATION_CACHE_CREATION),
+])
+.and(Field::Iteration);
+static ITERATIONS: Shape = Shape::array(&ITERATION).and(Field::Iterations);
 static USAGE: Shape = Shape::object(&[
     ("input_tokens", &INPUT),
     ("output_tokens", &OUTPUT),
@@ -132,6 +156,11 @@ static USAGE: Shape = Shape::object(&[
     ("output_tokens_details", &OUTPUT_DETAILS),
     ("server_tool_use", &SERVER_TOOLS),
     ("service_tier", &SERVICE_TIER),
+    ("speed", &SPEED),
+    ("inference_geo", &INFERENCE_GEO),
+    ("iterations", &ITERATIONS),
+    // xAI, wherever it tells usage.
+    ("cost_in_usd_ticks", &REPORTED_TICKS),
 ])
 .and(Field::Usage);
 

@@ -76,6 +76,8 @@ static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
+// An optimized latency has its own price.
+static PERFORMANCE: Shape = Shape::object(&[("latency", &SPEED)]);
 static TIER: Shape = Shape::object(&[("type", &SERVICE_TIER)]);
 static REASONING_TEXT: Shape = Shape::object(&[("text", &OUTPUT_TEXT)]);
 static REASONING_CONTENT: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("reasoningText", &REASONING_TEXT)]);
@@ -97,6 +99,7 @@ static REPLY: Shape = Shape::object(&[
     ("stopReason", &FINISH_REASON),
     ("usage", &USAGE),
     ("serviceTier", &TIER),
+    ("performanceConfig", &PERFORMANCE),
     ("trace", &TRACE),
     ("additionalModelResponseFields", &VENDOR_FIELDS),
 ]);
@@ -105,6 +108,7 @@ static RECORD: Shape = Shape::object(&[
     ("stopReason", &FINISH_REASON),
     ("usage", &USAGE),
     ("serviceTier", &TIER),
+    ("performanceConfig", &PERFORMANCE),
     ("trace", &TRACE),
     ("additionalModelResponseFields", &VENDOR_FIELDS),
 ]);

@@ -48,6 +48,7 @@ leaves! {
     RESPONSE_ID: ResponseId;
     RESPONSE_MODEL: ResponseModel;
     SERVICE_TIER: ServiceTier;
+    SPEED: Speed;
     FINISH_REASON: FinishReason;
     STATUS: Status;
     LAST: Last;
@@ -64,12 +65,15 @@ leaves! {
     OUTPUT: Output;
     TOTAL: Total;
     CACHE_READ: CacheRead;
+    CACHE_READ_AUDIO: CacheReadAudio;
+    CACHE_READ_IMAGE: CacheReadImage;
     CACHE_READ_OUTSIDE: CacheReadOutside;
     CACHE_WRITE: CacheWrite;
     CACHE_WRITE_5M: CacheWrite5m;
     CACHE_WRITE_1H: CacheWrite1h;
     INPUT_AUDIO: InputAudio;
     INPUT_IMAGE: InputImage;
+    INPUT_VIDEO: InputVideo;
     OUTPUT_TEXT_TOKENS: OutputTextTokens;
     REASONING: Reasoning;
     OUTPUT_AUDIO: OutputAudio;
@@ -88,13 +92,15 @@ leaves! {
     PAGES: Pages;
     CHARACTERS: Characters;
     WEB_SEARCHES: WebSearches;
-    TOOL_ACTION: ToolAction;
     OTHER_TOKENS: OtherTokens;
+    UNPRICED_USE: UnpricedUse;
     CLASS_NAME: ClassName;
     CLASS_COUNT: ClassCount;
     SECONDS: AudioSeconds;
     DURATION: Duration;
     REPORTED_COST: ReportedCost;
+    REPORTED_TICKS: ReportedTicks;
+    OWN_KEY: OwnKey;
 }
 
 /// What was written to a cache, by its life: Anthropic.

@@ -147,6 +147,9 @@ static INPUT_CLASSES: Shape = Shape::array(&INPUT_CLASS);
 static OUTPUT_CLASS: Shape =
     Shape::object(&[("modality", &CLASS_NAME), ("tokenCount", &CLASS_COUNT)]).and(Field::OutputClass);
 static OUTPUT_CLASSES: Shape = Shape::array(&OUTPUT_CLASS);
+static CACHE_CLASS: Shape =
+    Shape::object(&[("modality", &CLASS_NAME), ("tokenCount", &CLASS_COUNT)]).and(Field::CacheReadClass);
+static CACHE_CLASSES: Shape = Shape::array(&CACHE_CLASS);
 static USAGE: Shape = Shape::object(&[
     ("promptTokenCount", &INPUT),
     ("candidatesTokenCount", &OUTPUT),
@@ -158,6 +161,7 @@ static USAGE: Shape = Shape::object(&[
     // The spelling of `batchEmbedContents`.
     ("promptTokenDetails", &INPUT_CLASSES),
     ("candidatesTokensDetails", &OUTPUT_CLASSES),
+    ("cacheTokensDetails", &CACHE_CLASSES),
     ("serviceTier", &SERVICE_TIER),
     ("trafficType", &SERVICE_TIER),
 ])
@@ -166,7 +170,10 @@ static USAGE: Shape = Shape::object(&[
 static OUTPUT_PART: Shape = Shape::object(&[("text", &OUTPUT_TEXT)]);
 static OUTPUT_PARTS: Shape = Shape::array(&OUTPUT_PART);
 static OUTPUT_CONTENT: Shape = Shape::object(&[("parts", &OUTPUT_PARTS)]);
-static CANDIDATE: Shape = Shape::object(&[("content", &OUTPUT_CONTENT), ("finishReason", &FINISH_REASON)]);
+// Google counts prompts or queries, by model, and gives some of them away: what a search cost, the reply does not tell.
+static GROUNDING: Shape = Shape::object(&[("webSearchQueries", &UNPRICED_USE)]);
+static CANDIDATE: Shape =
+    Shape::object(&[("content", &OUTPUT_CONTENT), ("finishReason", &FINISH_REASON), ("groundingMetadata", &GROUNDING)]);
 static CANDIDATES: Shape = Shape::array(&CANDIDATE);
 static FEEDBACK: Shape = Shape::object(&[("blockReason", &FINISH_REASON)]);
 static ERROR: Shape = Shape::object(&[("status", &ERROR_TYPE)]).and(Field::Error);

@@ -59,6 +59,9 @@ static INPUT_CLASSES: Shape = Shape::array(&INPUT_CLASS);
 static OUTPUT_CLASS: Shape =
     Shape::object(&[("modality", &CLASS_NAME), ("tokens", &CLASS_COUNT)]).and(Field::OutputClass);
 static OUTPUT_CLASSES: Shape = Shape::array(&OUTPUT_CLASS);
+static CACHE_CLASS: Shape =
+    Shape::object(&[("modality", &CLASS_NAME), ("tokens", &CLASS_COUNT)]).and(Field::CacheReadClass);
+static CACHE_CLASSES: Shape = Shape::array(&CACHE_CLASS);
 static USAGE: Shape = Shape::object(&[
     ("total_input_tokens", &INPUT),
     ("total_output_tokens", &OUTPUT),
@@ -68,6 +71,7 @@ static USAGE: Shape = Shape::object(&[
     ("total_tool_use_tokens", &TOOL_INPUT),
     ("input_tokens_by_modality", &INPUT_CLASSES),
     ("output_tokens_by_modality", &OUTPUT_CLASSES),
+    ("cached_tokens_by_modality", &CACHE_CLASSES),
 ])
 .and(Field::Usage);
 

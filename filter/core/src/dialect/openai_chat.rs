@@ -91,7 +91,9 @@ static REQUEST: Shape = Shape::object(&[
 ]);
 
 // OpenRouter says a number of credits, which are USD; Perplexity an object with the parts and their sum.
-static COST: Shape = Shape::object(&[("total_cost", &REPORTED_COST)]).and(Field::ReportedCost);
+static UPSTREAM_COST: Shape = Shape::value(Field::UpstreamCost);
+pub(super) static COST_DETAILS: Shape = Shape::object(&[("upstream_inference_cost", &UPSTREAM_COST)]);
+pub(super) static COST: Shape = Shape::object(&[("total_cost", &REPORTED_COST)]).and(Field::ReportedCost);
 pub(super) static INPUT_DETAILS: Shape = Shape::object(&[
     ("cached_tokens", &CACHE_READ),
     ("cache_write_tokens", &CACHE_WRITE),
@@ -99,6 +101,7 @@ pub(super) static INPUT_DETAILS: Shape = Shape::object(&[
     ("cache_creation_input_tokens", &CACHE_WRITE),
     ("audio_tokens", &INPUT_AUDIO),
     ("image_tokens", &INPUT_IMAGE),
+    ("video_tokens", &INPUT_VIDEO),
 ]);
 static OUTPUT_DETAILS: Shape = Shape::object(&[
     ("reasoning_tokens", &REASONING),
@@ -126,6 +129,12 @@ pub(super) static USAGE: Shape = Shape::object(&[
     // Databricks, Perplexity.
     ("reasoning_tokens", &REASONING),
     ("cost", &COST),
+    ("is_byok", &OWN_KEY),
+    ("cost_details", &COST_DETAILS),
+    // DeepInfra.
+    ("estimated_cost", &REPORTED_COST),
+    // xAI.
+    ("cost_in_usd_ticks", &REPORTED_TICKS),
     // Perplexity.
     ("num_search_queries", &WEB_SEARCHES),
     ("citation_tokens", &CITATIONS),

@@ -89,8 +89,6 @@ static CLIENT_MESSAGE: Shape = Shape::object(&[("type", &RECORD_TYPE)]);
 static REFUSED: Shape = Shape::object(&[("error", &ERROR)]);
 
 // So spelled here, without an `s`.
-static CACHE_READ_AUDIO: Shape = Shape::value(Field::CacheReadAudio);
-static CACHE_READ_IMAGE: Shape = Shape::value(Field::CacheReadImage);
 static CACHED_DETAILS: Shape =
     Shape::object(&[("audio_tokens", &CACHE_READ_AUDIO), ("image_tokens", &CACHE_READ_IMAGE)]);
 static INPUT_DETAILS: Shape = Shape::object(&[

@@ -6,7 +6,7 @@
 use super::{
     Billing, Counting, DialectId, Job, Operation, Streams,
     common::*,
-    openai_chat::{CONTENT, ERROR},
+    openai_chat::{CONTENT, COST, COST_DETAILS, ERROR},
 };
 use crate::json::scan::{Field, Shape};
 
@@ -154,22 +154,30 @@ pub(super) static USAGE: Shape = Shape::object(&[
     ("total_tokens", &TOTAL),
     ("input_tokens_details", &INPUT_DETAILS),
     ("output_tokens_details", &OUTPUT_DETAILS),
-    // OpenRouter: credits, which are USD.
-    ("cost", &REPORTED_COST),
+    // OpenRouter says a number of credits, which are USD; Perplexity an object with the parts and their sum.
+    ("cost", &COST),
+    ("is_byok", &OWN_KEY),
+    ("cost_details", &COST_DETAILS),
+    // xAI.
+    ("cost_in_usd_ticks", &REPORTED_TICKS),
 ])
 .and(Field::Usage);
 
 static INCOMPLETE: Shape = Shape::object(&[("reason", &FINISH_REASON)]);
 static WRITTEN: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("refusal", &OUTPUT_TEXT)]);
 static WRITTEN_PARTS: Shape = Shape::array(&WRITTEN);
-// Of the tools that act only a web search can search; opening a page of what was found is free.
-static ACTION: Shape = Shape::object(&[("type", &TOOL_ACTION)]);
+static ITEM_TYPE: Shape = Shape::value(Field::OutputItemType);
+static ITEM_ACTION: Shape = Shape::value(Field::OutputItemAction);
+// What a web search does may also be to open a page of what was found, which is free.
+static ACTION: Shape = Shape::object(&[("type", &ITEM_ACTION)]);
 static OUTPUT_ITEM: Shape = Shape::object(&[
+    ("type", &ITEM_TYPE),
+    ("action", &ACTION),
     ("content", &WRITTEN_PARTS),
     ("summary", &WRITTEN_PARTS),
     ("arguments", &OUTPUT_TEXT),
-    ("action", &ACTION),
-]);
+])
+.and(Field::OutputItem);
 static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM).and(Field::OutputItems);
 static SEARCH_USAGE: Shape = Shape::object(&[("num_requests", &WEB_SEARCHES)]);
 static IMAGE_USAGE: Shape = Shape::object(&[("total_tokens", &OTHER_TOKENS)]);
@@ -186,8 +194,8 @@ static RESPONSE: Shape = Shape::object(&[
     ("error", &ERROR),
 ]);
 
-/// In a stream the output came in deltas before: what the last record repeats is not counted again.
-static LAST_ITEM: Shape = Shape::object(&[("action", &ACTION)]);
+/// In a stream the output came in deltas before: what the last record repeats of its text is not counted again.
+static LAST_ITEM: Shape = Shape::object(&[("type", &ITEM_TYPE), ("action", &ACTION)]).and(Field::OutputItem);
 static LAST_ITEMS: Shape = Shape::array(&LAST_ITEM).and(Field::OutputItems);
 static LAST_RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),

@@ -17,7 +17,12 @@ use crate::{
 use super::open::Open;
 
 /// Flags that say nothing against the counts.
-const HARMLESS: Flags = Flags::NONE.with(Flag::CacheOtherScale).with(Flag::UsageChunkVisible).with(Flag::Unbounded);
+const HARMLESS: Flags = Flags::NONE
+    .with(Flag::CacheOtherScale)
+    .with(Flag::UsageChunkVisible)
+    .with(Flag::Unbounded)
+    .with(Flag::CostMismatch)
+    .with(Flag::OtherModelUsage);
 
 impl Open {
     fn kind(&self) -> Kind<'_> {

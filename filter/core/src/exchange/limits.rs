@@ -6,7 +6,6 @@ use crate::{
     metric::Metric,
     price::{self, Cost},
     service::Service,
-    time::Timestamp,
     usage::{Usage, UsageStatus, meter::Snapshot},
 };
 
@@ -15,7 +14,6 @@ use super::{Outcome, open::Open};
 /// What tokens of a request's model cost by the price table.
 struct TablePrices<'a> {
     open: &'a Open,
-    now: Timestamp,
 }
 
 impl TablePrices<'_> {
@@ -26,8 +24,9 @@ impl TablePrices<'_> {
             response_model: None,
             service_tier: None,
             usage,
+            details: price::Details::default(),
             reported: None,
-            now: self.now,
+            now: self.open.started,
         };
         in_picos(&price::price(&self.open.setup.config.prices, &query))
     }
@@ -67,13 +66,13 @@ impl Open {
 
     /// Asks the limits for what the request may consume. `whole` says that its body was seen.
     pub(super) fn ask(&self, whole: bool, host: &Host<'_>) -> crate::limit::Admission {
-        let pricing = TablePrices { open: self, now: host.now };
+        let pricing = TablePrices { open: self };
         self.setup.limits.admit(&self.subject(), &self.demand(whole, host), &pricing, host.store, host.now)
     }
 
     /// The refusal of a request that has no right to what there may be. `None` if no limit applies.
     pub(super) fn refusal(&self, whole: bool, host: &Host<'_>) -> Option<Refusal> {
-        let pricing = TablePrices { open: self, now: host.now };
+        let pricing = TablePrices { open: self };
         self.setup.limits.refusal(&self.subject(), &self.demand(whole, host), &pricing, host.store, host.now)
     }
 
@@ -111,7 +110,10 @@ impl Open {
             let estimate = self.estimate(snapshot, host);
             (usage.input.or(estimate.input).unwrap_or(0), usage.output.or(estimate.output).unwrap_or(0))
         });
-        let usd = in_picos(cost).or_else(|| TablePrices { open: self, now: host.now }.cost(input, output, false));
+        // Sub-inferences are no part of it, and were consumed as well.
+        let input = input.saturating_add(usage.iteration_input.unwrap_or(0));
+        let output = output.saturating_add(usage.iteration_output.unwrap_or(0));
+        let usd = in_picos(cost).or_else(|| TablePrices { open: self }.cost(input, output, false));
         Charge { tokens: input.saturating_add(output), input, output, usd: usd.unwrap_or(0) }
     }
 

@@ -75,7 +75,10 @@ impl Open {
         if let Some(snapshot) = snapshot.as_ref().filter(|snapshot| is_told && snapshot.is_finished()) {
             self.settle_job(&usage, snapshot, host);
         }
-        let cost = self.cost(&usage, snapshot.as_ref(), host);
+        let cost = self.cost(&usage, snapshot.as_ref());
+        if cost.is_mismatch {
+            usage.flags.insert(Flag::CostMismatch);
+        }
         let charge = self.charge(&usage, &cost, outcome, snapshot.as_ref(), host);
         self.learn(&usage, outcome, snapshot.as_ref(), host);
         self.settle_limits(charge, service, host);
@@ -147,14 +150,14 @@ impl Open {
         }
     }
 
-    fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Cost {
+    fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>) -> Cost {
         if matches!(usage.status, UsageStatus::None) || !self.is_billed {
             return Cost { status: CostStatus::Free, ..Cost::default() };
         }
         if usage.flags.contains(Flag::MixedModels) {
             return Cost::default();
         }
-        let mut cost = price::price(
+        price::price(
             &self.setup.config.prices,
             &price::Query {
                 provider: &self.provider,
@@ -162,14 +165,11 @@ impl Open {
                 response_model: snapshot.and_then(|snapshot| snapshot.model.as_deref()),
                 service_tier: snapshot.and_then(|snapshot| snapshot.service_tier.as_deref()),
                 usage,
-                reported: snapshot.and_then(|snapshot| snapshot.reported_cost.as_deref()),
-                now: host.now,
+                details: snapshot.map(details).unwrap_or_default(),
+                reported: snapshot.and_then(Snapshot::stated_cost).as_deref(),
+                now: self.started,
             },
-        );
-        if cost.status == CostStatus::Priced && usage.flags.contains(Flag::OtherModelUsage) {
-            cost.status = CostStatus::Partial;
-        }
-        cost
+        )
     }
 
     fn event(
@@ -341,6 +341,15 @@ impl States {
             charged,
             model: event.response_model.or(event.request_model).unwrap_or_default(),
         }
+    }
+}
+
+fn details(snapshot: &Snapshot) -> price::Details<'_> {
+    price::Details {
+        speed: snapshot.speed.as_deref(),
+        inference_geo: snapshot.inference_geo.as_deref(),
+        iterations: Some(&snapshot.iterations),
+        has_unpriced_use: snapshot.has_unpriced_use(),
     }
 }
 

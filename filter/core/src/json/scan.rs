@@ -98,6 +98,8 @@ pub enum Field {
     InputAudio,
     /// Images in the input.
     InputImage,
+    /// Video in the input.
+    InputVideo,
     /// Text in the output.
     OutputTextTokens,
     /// Hidden or visible reasoning in the output.
@@ -106,6 +108,8 @@ pub enum Field {
     OutputAudio,
     /// Images in the output.
     OutputImage,
+    /// Video in the output.
+    OutputVideo,
     /// Citations in the output that the headline counter and the total leave out (Perplexity).
     Citations,
     /// Input that tools added, counted apart from the prompt (Gemini).
@@ -132,13 +136,11 @@ pub enum Field {
     Pages,
     /// Characters that were spoken.
     Characters,
+    /// Searches of stored files that the provider ran.
+    FileSearches,
     /// Web searches that the provider ran.
     WebSearches,
     // ---- seen, not counted ----
-    /// The items of the output as a whole: searches among them are counted anew.
-    OutputItems,
-    /// What a hosted tool did: `search` is a web search, where no counter says how many there were.
-    ToolAction,
     /// Tokens of another model, which a tool used: they are no part of the counts.
     OtherTokens,
     // ---- counters in lists ----
@@ -146,6 +148,8 @@ pub enum Field {
     InputClass,
     /// … of the output.
     OutputClass,
+    /// … of what was read from a cache.
+    CacheReadClass,
     /// … of what was written to a cache, by its life.
     CacheWriteClass,
     /// The name of the class in such an element.
@@ -162,8 +166,49 @@ pub enum Field {
     AudioSeconds,
     /// Length of the audio in seconds, as written: what is billed, where nothing else is said.
     Duration,
-    /// The provider's own statement of cost, as written.
+    /// The provider's own statement of cost in USD, as written.
     ReportedCost,
+    /// The same in ticks of 1e-10 USD (xAI).
+    ReportedTicks,
+    /// Whether the caller pays the upstream with a key of its own: the statement is only the fee (`OpenRouter`).
+    OwnKey,
+    /// What the upstream charges then, in USD.
+    UpstreamCost,
+    /// Something that has a price of its own and that the usage leaves out: images that a tool made, searches that nobody counts.
+    UnpricedUse,
+    /// The list of what a reply consists of.
+    OutputItems,
+    /// One element of it, as a whole.
+    OutputItem,
+    /// Its type: a tool that the provider ran has one of its own.
+    OutputItemType,
+    /// What that tool did.
+    OutputItemAction,
+    /// Speed or latency mode that served.
+    Speed,
+    /// Where the model ran.
+    InferenceGeo,
+    // ---- sub-inferences (Anthropic) ----
+    /// The list as a whole.
+    Iterations,
+    /// One of them, as a whole.
+    Iteration,
+    /// Its kind.
+    IterationKind,
+    /// Its model.
+    IterationModel,
+    /// Its input.
+    IterationInput,
+    /// Its output.
+    IterationOutput,
+    /// What it read from a cache.
+    IterationCacheRead,
+    /// What it wrote to a cache.
+    IterationCacheWrite,
+    /// … with a life of five minutes.
+    IterationCacheWrite5m,
+    /// … with a life of one hour.
+    IterationCacheWrite1h,
     /// What the platform measured, as a whole: it comes last.
     InvocationMetrics,
 }

@@ -3,10 +3,21 @@
 use std::borrow::Cow;
 
 use super::{
-    Adjustments, Cost, CostStatus, PicoUsd, PriceOverride,
-    catalog::{self, Kind, Model},
+    Adjustments, Cost, CostStatus, PicoUsd, PriceOverride, PriceTier, TierKind, TokenPrices,
+    catalog::{self, Listed, On},
+    exact::{Exact, ONE, Per},
+    kind::{KINDS, Kind, Part, Scale},
+    reported,
+    terms::{self, Term},
 };
-use crate::{glob, time::Timestamp, usage::Usage};
+use crate::{
+    glob,
+    time::Timestamp,
+    usage::{
+        Usage,
+        meter::iteration::{IterationKind, Iterations},
+    },
+};
 
 /// What is to be priced.
 #[derive(Clone, Copy, Debug)]
@@ -21,35 +32,45 @@ pub struct Query<'a> {
     pub service_tier: Option<&'a str>,
     /// What was consumed.
     pub usage: &'a Usage,
+    /// What else the reply says that moves the price.
+    pub details: Details<'a>,
     /// The provider's own statement of cost in USD, a plain decimal.
     pub reported: Option<&'a str>,
-    /// Prices change with time.
+    /// When the request was made: prices change with time.
     pub now: Timestamp,
 }
 
-/// Where prices come from.
-enum Source<'a> {
-    Override(&'a PriceOverride),
-    Table { model: &'static Model, is_own: bool },
+/// What else the reply says that moves the price.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Details<'a> {
+    /// Speed or latency mode that served.
+    pub speed: Option<&'a str>,
+    /// Where the model ran.
+    pub inference_geo: Option<&'a str>,
+    /// Sub-inferences with a usage of their own.
+    pub iterations: Option<&'a Iterations>,
+    /// Something was used that has a price of its own, and that the usage leaves out.
+    pub has_unpriced_use: bool,
 }
 
-impl Source<'_> {
-    /// The price of a kind in units of 1e-24 USD.
-    fn price(&self, kind: Kind, query: &Query<'_>) -> Option<u128> {
-        match self {
-            Self::Override(price) => {
-                let own = match kind {
-                    Kind::Input => price.input,
-                    Kind::Output => price.output,
-                    Kind::CacheRead => price.cache_read,
-                    Kind::CacheWrite => price.cache_write,
-                    _ => None,
-                };
-                own.and_then(|price| u128::try_from(price).ok())
-            }
-            Self::Table { model, is_own } => model.price(kind, query, *is_own),
-        }
-    }
+/// Where prices come from.
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Override(&'a PriceOverride),
+    Table {
+        listed: Listed,
+        on: [Option<On<'a>>; 3],
+        secs: u64,
+        /// Of the usual price of tokens, in millionths.
+        factor: u32,
+        discount: u32,
+    },
+}
+
+/// Prices that apply, and the model's name that found them.
+struct Found<'a> {
+    source: Source<'a>,
+    name: Cow<'static, str>,
 }
 
 fn overridden<'a>(adjustments: &'a Adjustments, provider: &str, model: &str) -> Option<&'a PriceOverride> {
@@ -65,174 +86,280 @@ pub fn known_model(adjustments: &Adjustments, provider: &str, model: &str) -> bo
 }
 
 /// The cost of an exchange. Each part is exact and rounded once, half to even, to 1e-12 USD; the total is the sum of the parts.
+///
+/// What the operator says of prices wins, then what the provider itself says where that is better than any table, then the table.
 #[must_use]
 pub fn price(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
-    let names = || [query.response_model, query.request_model].into_iter().flatten();
-    let by_operator = names().find_map(|name| Some((overridden(adjustments, query.provider, name)?, name)));
-    let by_table = || names().find_map(|name| catalog::find(query.provider, name));
-    let (source, priced_model) = match by_operator {
-        Some((price, name)) => (Source::Override(price), Cow::Owned(name.to_owned())),
-        None => match by_table() {
-            Some((model, is_own)) => (Source::Table { model, is_own }, Cow::Borrowed(model.id)),
-            None => return reported_only(query.reported),
-        },
-    };
-    let mut sum = Sum { source: &source, query, factor: factor(adjustments, query.provider, &source), missing: false };
-    let mut cost = parts(query.usage, &mut sum);
-    let missing = sum.missing;
-    cost.total = [cost.input, cost.output, cost.cache_read, cost.cache_write, cost.other]
-        .into_iter()
-        .flatten()
-        .reduce(|a, b| PicoUsd(a.0.saturating_add(b.0)));
-    if cost.total.is_none() {
-        return reported_only(query.reported);
-    }
-    cost.reported = query.reported.map(str::to_owned);
-    cost.status = match cost.total {
-        None => CostStatus::Unpriced,
-        Some(_) if missing => CostStatus::Partial,
-        Some(_) => CostStatus::Priced,
-    };
-    if cost.total.is_some() {
-        let (name, version) = match source {
-            Source::Override(_) => ("override", "configuration"),
-            Source::Table { .. } => ("table", catalog::version()),
-        };
-        cost.source = Some(name);
-        cost.price_version = Some(Cow::Borrowed(version));
-        cost.priced_model = Some(priced_model);
-    }
-    cost
+    let own = by_prices(adjustments, query);
+    let is_discounted = discount(adjustments, query.provider) != ONE;
+    reported::with_statement(own, query, is_discounted)
 }
 
-/// Where no price is known, what the provider says is all there is.
-fn reported_only(reported: Option<&str>) -> Cost {
-    let Some(total) = reported.and_then(PicoUsd::parse) else { return Cost::default() };
-    Cost {
-        total: Some(total),
-        other: Some(total),
-        status: CostStatus::Priced,
-        source: Some("provider"),
-        reported: reported.map(str::to_owned),
-        ..Cost::default()
-    }
+fn discount(adjustments: &Adjustments, provider: &str) -> u32 {
+    let discount = adjustments.discounts.iter().find(|discount| discount.provider == provider);
+    discount.map_or(ONE, |discount| discount.factor_millionths)
 }
 
-/// Factor in millionths. The operator's own prices are what they pay already.
-fn factor(adjustments: &Adjustments, provider: &str, source: &Source<'_>) -> u32 {
-    match source {
-        Source::Override(_) => 1_000_000,
-        Source::Table { .. } => {
-            let discount = adjustments.discounts.iter().find(|discount| discount.provider == provider);
-            discount.map_or(1_000_000, |discount| discount.factor_millionths)
+/// The prices of the first of these models that has any, on the terms of the query; of the speed, only where it applies.
+fn find<'a>(
+    adjustments: &'a Adjustments,
+    query: &Query<'a>,
+    names: &[Option<&str>],
+    at_speed: bool,
+) -> Option<Found<'a>> {
+    let names = || names.iter().copied().flatten();
+    let by_operator = |name: &str| {
+        let source = Source::Override(overridden(adjustments, query.provider, name)?);
+        Some(Found { source, name: Cow::Owned(name.to_owned()) })
+    };
+    if let Some(found) = names().find_map(by_operator) {
+        return Some(found);
+    }
+    let listed = names().find_map(|name| catalog::find(query.provider, name))?;
+    let secs = query.now.secs();
+    let mut factor = terms::place_factor(listed.provider, query.details.inference_geo)?;
+    let mut on = [None; 3];
+    let has = |term| listed.is_own && listed.model.has_variant(term, secs);
+    if let Term::Named(wire, ours) = terms::tier(query.service_tier) {
+        on = [Some(On::Tier(wire)), Some(On::Tier(ours)), None];
+        if !on.iter().copied().flatten().any(has) {
+            let tier = terms::tier_factor(listed.provider, ours)?;
+            // Exact: a test says so of every pair.
+            factor = u32::try_from(u64::from(factor) * u64::from(tier) / u64::from(ONE)).ok()?;
+            on = [None; 3];
         }
+    }
+    if let Term::Named(speed, _) = terms::speed(query.details.speed.filter(|_| at_speed)) {
+        let term = On::Speed(speed);
+        has(term).then_some(())?;
+        on[2] = Some(term);
+    }
+    let discount = discount(adjustments, query.provider);
+    let source = Source::Table { listed, on: if listed.is_own { on } else { [None; 3] }, secs, factor, discount };
+    Some(Found { source, name: Cow::Borrowed(listed.model.id) })
+}
+
+impl Source<'_> {
+    /// The price of a kind where so much input was sent.
+    fn price(&self, kind: Kind, total_input: u64) -> Option<(u128, Per)> {
+        match self {
+            Self::Override(price) => {
+                let reached = |tier: &&PriceTier| price.tier_kind == TierKind::Cliff && total_input > tier.above;
+                let tiers = price.tiers.iter().rev().filter(reached).find_map(|tier| of(&tier.prices, kind));
+                Some((tiers.or_else(|| of(&price.prices, kind))?, Per::One))
+            }
+            Self::Table { listed, on, secs, .. } => listed.model.price(kind, *secs, on, total_input),
+        }
+    }
+
+    /// So many of a kind, beginning at that one, each with its price.
+    fn bands(&self, kind: Kind, from: u64, count: u64, price: (u128, Per)) -> Vec<(u64, (u128, Per))> {
+        let Self::Override(PriceOverride { tiers, tier_kind: TierKind::Graduated, .. }) = self else {
+            return vec![(count, price)];
+        };
+        let end = from.saturating_add(count);
+        let mut bands = Vec::with_capacity(tiers.len() + 1);
+        let (mut at, mut price) = (from, price);
+        for tier in tiers {
+            let up_to = tier.above.clamp(at, end);
+            bands.push((up_to - at, price));
+            at = up_to;
+            if let Some(next) = of(&tier.prices, kind) {
+                price = (next, Per::One);
+            }
+        }
+        bands.push((end - at, price));
+        bands
+    }
+
+    /// Factors in millionths: of the term of service, of the operator. What they pay by their own price, they pay.
+    const fn factors(&self, kind: Kind) -> (u32, u32) {
+        match self {
+            Self::Override(_) => (ONE, ONE),
+            Self::Table { factor, discount, .. } => {
+                (if matches!(kind.scale(), Scale::Tokens) { *factor } else { ONE }, *discount)
+            }
+        }
+    }
+
+    /// What is billed for so much: Groq hears at least ten seconds (console.groq.com/docs/speech-to-text).
+    fn billed(&self, kind: Kind, count: u64) -> u64 {
+        const TEN_SECONDS: u64 = 10_000_000_000_000;
+        match self {
+            Self::Table { listed, .. } if count > 0 && kind.scale() == Scale::Time && listed.provider == "groq" => {
+                count.max(TEN_SECONDS)
+            }
+            _ => count,
+        }
+    }
+}
+
+const fn of(prices: &TokenPrices, kind: Kind) -> Option<u128> {
+    match kind {
+        Kind::Input => prices.input,
+        Kind::Output => prices.output,
+        Kind::CacheRead => prices.cache_read,
+        Kind::CacheWrite => prices.cache_write,
+        _ => None,
     }
 }
 
 /// Adds up one part at a time.
-struct Sum<'a> {
-    source: &'a Source<'a>,
-    query: &'a Query<'a>,
-    factor: u32,
+#[derive(Default)]
+struct Sum {
+    parts: [Option<Exact>; 5],
     /// Something was consumed that has no price, or too much to calculate with.
-    missing: bool,
+    is_missing: bool,
 }
 
-impl Sum<'_> {
-    fn price(&self, kind: Kind) -> Option<u128> {
-        self.source.price(kind, self.query)
+impl Sum {
+    fn add(&mut self, part: Part, source: &Source<'_>, kind: Kind, bands: &[(u64, (u128, Per))]) {
+        let (factor, discount) = source.factors(kind);
+        let Some(slot) = self.parts.get_mut(part as usize) else { return };
+        for (count, (price, per)) in bands {
+            let term = Exact::product(*price, *per, *count, factor, discount);
+            match term.and_then(|term| slot.unwrap_or_default().plus(term)) {
+                Some(sum) => *slot = Some(sum),
+                None => self.is_missing = true,
+            }
+        }
     }
 
-    /// Count times price for each, rounded once. `None` if nothing of it has a price.
-    fn part(&mut self, terms: &[(u64, Option<u128>)]) -> Option<PicoUsd> {
-        let mut exact: Option<u128> = None;
-        for (count, price) in terms {
-            let Some(price) = price else {
-                self.missing |= *count > 0;
+    /// Adds what a usage costs, of the scales that are wanted. `beside` puts all of it in the other costs.
+    fn usage(&mut self, usage: &Usage, source: &Source<'_>, beside: bool, wanted: fn(Scale) -> bool) {
+        let total_input = usage.input.unwrap_or(0);
+        // What is left of each priced count when its priced parts are taken out.
+        let mut left = [0_u64; KINDS];
+        for kind in Kind::ALL.into_iter().filter(|kind| wanted(kind.scale())) {
+            let Some(price) = source.price(kind, total_input) else { continue };
+            let Some(count) = kind.count(usage).map(|count| source.billed(kind, count)) else { continue };
+            let parts = Kind::ALL.iter().zip(&left).filter(|(part, _)| part.is_part_of(kind));
+            let inside = parts.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+            // More parts than whole: they are priced, and the whole is not known.
+            self.is_missing |= inside > count;
+            let count = count.saturating_sub(inside);
+            if let Some(slot) = left.get_mut(kind as usize) {
+                *slot = count;
+            }
+            let part = if beside { Part::Other } else { kind.part() };
+            if kind != Kind::Input || beside {
+                self.add(part, source, kind, &source.bands(kind, 0, count, price));
                 continue;
-            };
-            let term = price.checked_mul(u128::from(*count)).and_then(|term| exact.unwrap_or(0).checked_add(term));
-            match term {
-                Some(sum) => exact = Some(sum),
-                None => self.missing = true,
             }
+            // What was cached and has no price of its own costs what input costs; it is told where cached input is.
+            let mut from = 0_u64;
+            for cached in [Kind::CacheRead, Kind::CacheWrite] {
+                let Some(tokens) = cached.count(usage) else { continue };
+                let tokens = if source.price(cached, total_input).is_some() { 0 } else { tokens.min(count - from) };
+                self.add(cached.part(), source, kind, &source.bands(kind, from, tokens, price));
+                from += tokens;
+            }
+            self.add(part, source, kind, &source.bands(kind, from, count - from, price));
         }
-        let scaled = exact?.checked_mul(u128::from(self.factor));
-        self.missing |= scaled.is_none();
-        // 1e-24 times 1e-6 to 1e-12.
-        Some(PicoUsd(half_even(scaled?, 1_000_000_000_000_000_000)))
+    }
+
+    /// Notes what was consumed and has no price.
+    fn check(&mut self, usage: &Usage, source: &Source<'_>) {
+        let total_input = usage.input.unwrap_or(0);
+        let is_priced = |kind: Kind| source.price(kind, total_input).is_some();
+        let was_used = |kind: Kind| kind.count(usage).is_some_and(|count| count > 0);
+        let on = |scale: Scale| move |kind: &Kind| kind.scale() == scale;
+        let scales = [Scale::Tokens, Scale::Time, Scale::Pages, Scale::Characters, Scale::Messages];
+        // The same work is counted on several scales; one that has a price will do.
+        let is_covered = |scale: Scale| {
+            let mut kinds = Kind::ALL.into_iter().filter(on(scale));
+            kinds.any(|kind| is_priced(kind) && kind.count(usage).is_some())
+        };
+        let has_token_prices = is_priced(Kind::Input) || is_priced(Kind::Output);
+        self.is_missing |= if has_token_prices && !scales.into_iter().skip(1).any(is_covered) {
+            let unknown = [Kind::Input, Kind::Output].iter().any(|kind| kind.count(usage).is_none());
+            unknown || [Kind::Input, Kind::Output].into_iter().any(|kind| was_used(kind) && !is_priced(kind))
+        } else {
+            !scales.into_iter().any(is_covered)
+        };
+        // Searches come on top of it, and each must have its price.
+        let mut extras = Kind::ALL.into_iter().filter(on(Scale::Extra));
+        self.is_missing |= extras.any(|kind| kind != Kind::Request && was_used(kind) && !is_priced(kind));
+        self.is_missing |= usage.search_units.is_some_and(|units| units > 0);
+    }
+
+    fn cost(mut self) -> Cost {
+        let [input, output, cache_read, cache_write, other] = self.parts.map(|part| {
+            let rounded = part.map(Exact::rounded);
+            self.is_missing |= rounded == Some(None);
+            rounded.flatten()
+        });
+        let parts = [input, output, cache_read, cache_write, other];
+        let total = parts.into_iter().flatten().reduce(|a, b| PicoUsd(a.0.saturating_add(b.0)));
+        let status = match total {
+            None => CostStatus::Unpriced,
+            Some(_) if self.is_missing => CostStatus::Partial,
+            Some(_) => CostStatus::Priced,
+        };
+        Cost { total, input, output, cache_read, cache_write, other, status, ..Cost::default() }
     }
 }
 
-const fn half_even(number: u128, unit: u128) -> u128 {
-    let (whole, rest) = (number / unit, number % unit);
-    let up = rest * 2 > unit || (rest * 2 == unit && whole % 2 == 1);
-    if up { whole + 1 } else { whole }
-}
+/// The cost by the operator's prices or the table's.
+fn by_prices(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
+    const TOKENS: fn(Scale) -> bool = |scale| scale == Scale::Tokens;
+    const REST: fn(Scale) -> bool = |scale| scale != Scale::Tokens;
+    let usage = query.usage;
+    let iterations = query.details.iterations.map(|told| told.list.as_slice()).unwrap_or_default();
+    let fallback = iterations.iter().rev().find(|iteration| iteration.kind == IterationKind::Fallback);
+    // The headline is what the fallback model did, if one did it.
+    let names = [fallback.and_then(|iteration| iteration.model.as_deref()), query.response_model, query.request_model];
+    let Some(Found { source, name }) = find(adjustments, query, &names, true) else { return Cost::default() };
+    let mut sum = Sum { is_missing: query.details.has_unpriced_use, ..Sum::default() };
+    sum.check(usage, &source);
 
-fn parts(usage: &Usage, sum: &mut Sum<'_>) -> Cost {
-    let mut cost = Cost::default();
-    let input_price = sum.price(Kind::Input);
-    let read = usage.cache_read.unwrap_or(0);
-    let write = usage.cache_write.unwrap_or(0);
-    match usage.input {
-        Some(input) => {
-            // What has no price of its own costs what input costs.
-            let mut left = input;
-            let mut take = |count: u64, price: Option<u128>| match price {
-                Some(price) if count <= left => {
-                    left = left.saturating_sub(count);
-                    Some((count, Some(price)))
-                }
-                _ => None,
-            };
-            let read = take(read, sum.price(Kind::CacheRead).or(input_price));
-            let hour = usage.cache_write_1h.unwrap_or(0).min(write);
-            let hour_price = sum.price(Kind::CacheWrite1h);
-            let write_price = sum.price(Kind::CacheWrite).or(input_price);
-            let long = take(hour, hour_price.or(write_price));
-            let short = take(write.saturating_sub(hour), write_price);
-            // What of it was read from a cache has been taken already.
-            let new = |all: Option<u64>, cached: Option<u64>| all.unwrap_or(0).saturating_sub(cached.unwrap_or(0));
-            let audio = take(new(usage.input_audio, usage.cache_read_audio), sum.price(Kind::InputAudio));
-            let image = take(new(usage.input_image, usage.cache_read_image), sum.price(Kind::InputImage));
-            let plain: Vec<_> = core::iter::once((left, input_price)).chain(audio).chain(image).collect();
-            cost.input = sum.part(&plain);
-            if usage.cache_read.is_some() {
-                cost.cache_read = sum.part(&read.into_iter().collect::<Vec<_>>());
-            }
-            if usage.cache_write.is_some() {
-                cost.cache_write = sum.part(&long.into_iter().chain(short).collect::<Vec<_>>());
+    // Each turn by itself, as a turn's length decides on its price; as one, if they do not make up the headline.
+    let turns: Vec<_> = iterations.iter().filter(|iteration| iteration.is_in_headline()).collect();
+    let total = |count: fn(&Usage) -> Option<u64>| {
+        turns.iter().fold(0_u64, |sum, turn| sum.saturating_add(count(&turn.usage()).unwrap_or(0)))
+    };
+    let counts: [fn(&Usage) -> Option<u64>; 4] =
+        [|usage| usage.input, |usage| usage.output, |usage| usage.cache_read, |usage| usage.cache_write];
+    // The headline of a stream says at its beginning only how long a cache lives.
+    let add_up = counts.into_iter().all(|count| total(count) == count(usage).unwrap_or(0))
+        && total(|usage| usage.cache_write_1h) >= usage.cache_write_1h.unwrap_or(0);
+    if turns.is_empty() || !add_up {
+        // Who was asked before the fallback may have its price too, and nobody says which.
+        sum.is_missing |= fallback.is_some() && !add_up;
+        sum.usage(usage, &source, false, TOKENS);
+    } else {
+        for turn in turns {
+            let names = [turn.model.as_deref(), query.response_model, query.request_model];
+            match find(adjustments, query, &names, true) {
+                Some(found) => sum.usage(&turn.usage(), &found.source, false, TOKENS),
+                None => sum.is_missing = true,
             }
         }
-        None => sum.missing = true,
     }
-    match usage.output {
-        Some(output) => {
-            let mut left = output;
-            let mut take = |count: u64, price: Option<u128>| match price {
-                Some(price) if count > 0 && count <= left => {
-                    left = left.saturating_sub(count);
-                    Some((count, Some(price)))
-                }
-                _ => None,
-            };
-            let reasoning = take(usage.reasoning.unwrap_or(0), sum.price(Kind::Reasoning));
-            let audio = take(usage.output_audio.unwrap_or(0), sum.price(Kind::OutputAudio));
-            let image = take(usage.output_image.unwrap_or(0), sum.price(Kind::OutputImage));
-            let output_price = sum.price(Kind::Output);
-            let all: Vec<_> =
-                core::iter::once((left, output_price)).chain(reasoning).chain(audio).chain(image).collect();
-            cost.output = sum.part(&all);
+    sum.usage(usage, &source, false, REST);
+    for iteration in iterations.iter().filter(|iteration| !iteration.is_in_headline()) {
+        let by_asked = iteration.kind == IterationKind::Compaction;
+        let asked = [query.response_model, query.request_model].map(|model| model.filter(|_| by_asked));
+        match find(adjustments, query, &[iteration.model.as_deref(), asked[0], asked[1]], by_asked) {
+            Some(found) => {
+                let usage = iteration.usage();
+                sum.check(&usage, &found.source);
+                sum.usage(&usage, &found.source, true, TOKENS);
+            }
+            None => sum.is_missing = true,
         }
-        None => sum.missing = true,
     }
-    let searches = usage.web_searches.unwrap_or(0);
-    let request = sum.price(Kind::Request).map(|price| (1, Some(price)));
-    let search = (searches > 0).then(|| (searches, sum.price(Kind::WebSearch)));
-    let other: Vec<_> = search.into_iter().chain(request).collect();
-    if !other.is_empty() {
-        cost.other = sum.part(&other);
+    sum.is_missing |= query.details.iterations.is_some_and(|told| told.is_incomplete);
+
+    let mut cost = sum.cost();
+    if cost.total.is_some() {
+        let (word, version) = match source {
+            Source::Override(_) => ("override", "configuration"),
+            Source::Table { .. } => ("table", catalog::version()),
+        };
+        cost.source = Some(word);
+        cost.price_version = Some(Cow::Borrowed(version));
+        cost.priced_model = Some(name);
     }
     cost
 }

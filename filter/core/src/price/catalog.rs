@@ -3,26 +3,13 @@
 //! The rules of matching are those of the package that the table comes from (genai-prices, `types.py`): within a provider the first model
 //! whose clauses match, case folded; else the providers that it resells; else the same with a compact date written with dashes.
 
-use super::Query;
+use super::{
+    exact::Per,
+    kind::{Kind, Scale},
+};
 
-/// What a price is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Input,
-    Output,
-    CacheRead,
-    CacheWrite,
-    CacheWrite1h,
-    InputAudio,
-    InputImage,
-    OutputAudio,
-    OutputImage,
-    Reasoning,
-    WebSearch,
-    Request,
-}
-
-/// One price: `mantissa` × 10^`exponent` in units of 1e-24 USD, where more than `above` input tokens were sent.
+/// One price: `mantissa` × 10^`exponent` in the unit of its kind (see [`Per`]), where more than `above` input tokens were sent. Past a
+/// threshold it holds for all tokens, not only for those beyond.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
     kind: Kind,
@@ -67,16 +54,23 @@ const fn c(when: When, rates: &'static [Rate]) -> Conditional {
     Conditional { when, rates }
 }
 
-/// Prices that replace the usual ones where the reply names this service tier.
+/// A term of service that a reply names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum On<'a> {
+    Tier(&'a str),
+    Speed(&'a str),
+}
+
+/// Prices that replace the usual ones on that term; of several, the first that has a price for a kind.
 #[derive(Debug)]
 struct Variant {
-    tier: &'static str,
+    on: On<'static>,
     when: When,
     rates: &'static [Rate],
 }
 
-const fn v(tier: &'static str, when: When, rates: &'static [Rate]) -> Variant {
-    Variant { tier, when, rates }
+const fn v(on: On<'static>, when: When, rates: &'static [Rate]) -> Variant {
+    Variant { on, when, rates }
 }
 
 /// A pattern of model names; all in lower case.
@@ -150,9 +144,11 @@ mod table {
         Clause::{self, AllOf, Contains, Ends, Equals, NoneOf, Shape, ShapeStart, Starts},
         Conditional,
         Kind::{
-            CacheRead, CacheWrite, CacheWrite1h, Input, InputAudio, InputImage, Output, OutputAudio, OutputImage,
-            Reasoning, Request, WebSearch,
+            AnnotatedPages, AudioTime, CacheRead, CacheReadAudio, CacheReadImage, CacheWrite, CacheWrite1h, Characters,
+            Citation, FileSearch, Input, InputAudio, InputAudioTime, InputImage, InputVideo, Messages, Output,
+            OutputAudio, OutputImage, OutputVideo, Pages, Reasoning, Request, WebSearch,
         },
+        On::{Speed, Tier},
         Provider, Rate, Variant,
         When::{Always, Daily, FromDay},
         c, m, p, r, v,
@@ -175,29 +171,52 @@ pub(super) const fn version() -> &'static str {
 }
 
 /// Our provider ids where the table has others.
-const NAMES: [(&str, &str); 8] = [
+const NAMES: [(&str, &str); 12] = [
+    ("anthropic-aws", "anthropic"),
+    ("anthropic-gcp", "anthropic"),
     ("azure-openai", "azure"),
     ("azure-foundry", "azure"),
     ("google-ai-studio", "google"),
     ("vertex-ai", "google"),
     ("bedrock", "aws"),
+    ("bedrock-mantle", "aws"),
     ("moonshot", "moonshotai"),
+    ("voyage", "voyageai"),
     ("xai", "x-ai"),
     ("zhipu", "zhipuai"),
 ];
 
-/// The model that a name means at a provider, and whether the provider itself has it.
-pub(super) fn find(provider: &str, name: &str) -> Option<(&'static Model, bool)> {
-    let provider = NAMES.iter().find(|(ours, _)| *ours == provider).map_or(provider, |(_, theirs)| theirs);
-    let provider = by_id(provider)?;
+/// A model of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    /// The table's id of the provider that was asked for.
+    pub(super) provider: &'static str,
+    pub(super) model: &'static Model,
+    /// Whether it is that provider's own, or one that it resells.
+    pub(super) is_own: bool,
+}
+
+/// The model that a name means at a provider.
+pub(super) fn find(provider: &str, name: &str) -> Option<Listed> {
     let name = name.to_lowercase();
-    let own = |name: &str| provider.models.iter().find(|model| model.matches(name)).map(|model| (model, true));
+    if provider == "huggingface-router" {
+        // `model:provider`: the table has a price list for each of its providers, and none for its own choice.
+        let (model, by) = name.rsplit_once(':')?;
+        return find_at(by_id(&format!("huggingface_{by}"))?, model);
+    }
+    let provider = NAMES.iter().find(|(ours, _)| *ours == provider).map_or(provider, |(_, theirs)| theirs);
+    find_at(by_id(provider)?, &name)
+}
+
+fn find_at(provider: &'static Provider, name: &str) -> Option<Listed> {
+    let listed = |model, is_own| Listed { provider: provider.id, model, is_own };
+    let own = |name: &str| Some(listed(provider.models.iter().find(|model| model.matches(name))?, true));
     let resold = |name: &str| {
         let fallbacks = provider.fallbacks.iter().filter_map(|id| by_id(id));
-        fallbacks.flat_map(|provider| provider.models).find(|model| model.matches(name)).map(|model| (model, false))
+        Some(listed(fallbacks.flat_map(|provider| provider.models).find(|model| model.matches(name))?, false))
     };
-    own(&name).or_else(|| resold(&name)).or_else(|| {
-        let dashed = dashed(&name)?;
+    own(name).or_else(|| resold(name)).or_else(|| {
+        let dashed = dashed(name)?;
         own(&dashed).or_else(|| resold(&dashed))
     })
 }
@@ -208,14 +227,42 @@ fn by_id(id: &str) -> Option<&'static Provider> {
 
 /// `gpt-5.2-20251211` as `gpt-5.2-2025-12-11`, if it holds such a date.
 fn dashed(name: &str) -> Option<String> {
-    let at = name.match_indices("-20").map(|(at, _)| at).find(|at| {
-        let rest = name.get(at + 1..).unwrap_or_default();
-        let ends = matches!(rest.as_bytes().get(8), None | Some(b'-' | b':'));
-        ends && rest.len() >= 8 && has_shape(rest, "########")
-    })?;
-    let (before, rest) = name.split_at_checked(at + 1)?;
-    let (year, month, day, after) = (rest.get(..4)?, rest.get(4..6)?, rest.get(6..8)?, rest.get(8..)?);
-    Some(format!("{before}{year}-{month}-{day}{after}"))
+    let mut out = String::with_capacity(name.len() + 2);
+    let mut rest = name;
+    let mut found = false;
+    while let Some((before, after)) = rest.split_once('-') {
+        out.push_str(before);
+        out.push('-');
+        rest = after;
+        if let Some((year, month, day, after)) = date(rest) {
+            out.push_str(&format!("{year}-{month}-{day}"));
+            rest = after;
+            found = true;
+        }
+    }
+    out.push_str(rest);
+    found.then_some(out)
+}
+
+/// Year, month and day of a compact date of this century, and what follows it.
+fn date(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let (digits, after) = text.split_at_checked(8)?;
+    let ends = matches!(after.as_bytes().first(), None | Some(b'-' | b':'));
+    if !ends || !has_shape(digits, "20######") {
+        return None;
+    }
+    let (year, rest) = digits.split_at_checked(4)?;
+    let (month, day) = rest.split_at_checked(2)?;
+    let [y, m, d] = [year, month, day].map(|digits| digits.parse::<u32>().unwrap_or(0));
+    let is_leap = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+    let days = match m {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    (1..=days).contains(&d).then_some((year, month, day, after))
 }
 
 impl Model {
@@ -223,19 +270,21 @@ impl Model {
         self.clauses.iter().any(|clause| clause.matches(name))
     }
 
-    /// The price of a kind in units of 1e-24 USD, for this query.
-    pub(super) fn price(&self, kind: Kind, query: &Query<'_>, is_own: bool) -> Option<u128> {
-        let secs = query.now.secs();
-        let total_input = query.usage.input.unwrap_or(0);
-        let variant = query.service_tier.filter(|_| is_own).and_then(|tier| {
-            let active = self.variants.iter().filter(|variant| variant.tier == tier && variant.when.holds(secs));
-            active.filter_map(|variant| pick(variant.rates, kind, total_input)).next()
-        });
-        variant.or_else(|| {
+    /// Whether it has prices of its own on that term, at that time.
+    pub(super) fn has_variant(&self, on: On<'_>, secs: u64) -> bool {
+        self.variants.iter().any(|variant| variant.on == on && variant.when.holds(secs))
+    }
+
+    /// The price of a kind at that time, on these terms, for so much input.
+    pub(super) fn price(&self, kind: Kind, secs: u64, on: &[Option<On<'_>>], total_input: u64) -> Option<(u128, Per)> {
+        let applies = |variant: &&Variant| on.contains(&Some(variant.on)) && variant.when.holds(secs);
+        let variants = self.variants.iter().filter(applies);
+        let amount = variants.filter_map(|variant| pick(variant.rates, kind, total_input)).next().or_else(|| {
             // The last that holds wins; the first holds if none does.
             let active = self.conditions.iter().rev().find(|conditional| conditional.when.holds(secs));
             pick(active.or_else(|| self.conditions.first())?.rates, kind, total_input)
-        })
+        })?;
+        Some((amount, if kind.scale() == Scale::Time { Per::Hour } else { Per::One }))
     }
 }
 
@@ -243,4 +292,33 @@ fn pick(rates: &[Rate], kind: Kind, total_input: u64) -> Option<u128> {
     let applies = |rate: &&Rate| rate.kind == kind && (rate.above == 0 || total_input > u64::from(rate.above));
     let rate = rates.iter().rev().find(applies)?;
     u128::from(rate.mantissa).checked_mul(10_u128.checked_pow(u32::from(rate.exponent))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ok_and_err_compact_dates() {
+        assert_eq!(dashed("gpt-5.2-20251211").as_deref(), Some("gpt-5.2-2025-12-11"));
+        assert_eq!(dashed("a-20251211-b-20240229:c").as_deref(), Some("a-2025-12-11-b-2024-02-29:c"));
+        for name in
+            ["gpt-5.2", "a-20251301", "a-20250229", "a-20250431", "a-20251211x", "a-2025é211", "a-19991211", "20251211"]
+        {
+            assert_eq!(dashed(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn ok_a_router_names_its_provider_behind_the_model() {
+        let model = |name| find("huggingface-router", name).map(|listed| listed.provider);
+        assert_eq!(model("openai/gpt-oss-120b:cerebras"), Some("huggingface_cerebras"));
+        assert_eq!(model("openai/gpt-oss-120b:fastest"), None);
+        assert_eq!(model("openai/gpt-oss-120b"), None);
+    }
+
+    #[test]
+    fn ok_every_provider_that_we_rename_is_in_the_table() {
+        assert!(NAMES.iter().all(|(ours, theirs)| by_id(theirs).is_some() && by_id(ours).is_none()));
+    }
 }

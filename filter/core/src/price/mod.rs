@@ -5,10 +5,14 @@ use std::borrow::Cow;
 
 mod calc;
 mod catalog;
+mod exact;
+mod kind;
+mod reported;
+mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use calc::{Query, known_model, price};
+pub use calc::{Details, Query, known_model, price};
 
 /// An amount of money in units of 1e-12 USD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +97,7 @@ pub struct Cost {
     pub cache_read: Option<PicoUsd>,
     /// Cache writes.
     pub cache_write: Option<PicoUsd>,
-    /// Everything else: searches, requests.
+    /// Everything else: searches, requests, time and pages, sub-inferences, what the provider says beyond the table.
     pub other: Option<PicoUsd>,
     /// How surely.
     pub status: CostStatus,
@@ -105,23 +109,55 @@ pub struct Cost {
     pub priced_model: Option<Cow<'static, str>>,
     /// Which table, and its date.
     pub price_version: Option<Cow<'static, str>>,
+    /// The provider says another cost than the table: by more than 1 % and a micro-dollar.
+    pub is_mismatch: bool,
 }
 
-/// An operator's own price: exact decimals in USD per million tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An operator's own price.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PriceOverride {
     /// Provider id.
     pub provider: String,
     /// Glob over the model name.
     pub model: String,
-    /// Input, in units of 1e-24 USD per token.
-    pub input: Option<i128>,
+    /// The price up to the first tier.
+    pub prices: TokenPrices,
+    /// Further prices, in ascending order.
+    pub tiers: Vec<PriceTier>,
+    /// Which tokens a tier's price is for.
+    pub tier_kind: TierKind,
+}
+
+/// Prices of one token, each in units of 1e-24 USD.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenPrices {
+    /// Input.
+    pub input: Option<u128>,
     /// Output.
-    pub output: Option<i128>,
+    pub output: Option<u128>,
     /// Cache reads; input's price where absent.
-    pub cache_read: Option<i128>,
+    pub cache_read: Option<u128>,
     /// Cache writes; input's price where absent.
-    pub cache_write: Option<i128>,
+    pub cache_write: Option<u128>,
+}
+
+/// Prices past a number of tokens; what has none here keeps the one below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PriceTier {
+    /// The number of tokens.
+    pub above: u64,
+    /// The prices.
+    pub prices: TokenPrices,
+}
+
+/// Which tokens a tier's price is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TierKind {
+    /// All of a call, if its input is larger than the threshold: what providers do.
+    #[default]
+    Cliff,
+    /// Those beyond the threshold, of each class by itself.
+    Graduated,
 }
 
 /// A factor on all table prices of one provider, exact.

@@ -1,5 +1,7 @@
 //! Reads a response as it passes: encoding, framing, dialect, counters.
 
+mod hosted;
+pub mod iteration;
 pub mod message;
 mod snapshot;
 
@@ -17,7 +19,7 @@ use crate::{
         sse::{SseFramer, SseSink},
     },
     head::Headers,
-    json::scan::{End, Field, Scanner, Value},
+    json::scan::{End, Field, MAX_TEXT, Scanner, Value},
     time::Timestamp,
 };
 
@@ -126,7 +128,7 @@ impl Meter {
         }
     }
 
-    /// Takes the counters that response headers tell. What the body says later wins.
+    /// Takes the counters and the terms of service that response headers tell. What the body says later wins.
     #[must_use]
     pub fn with_headers(mut self, headers: &Headers<'_>) -> Self {
         for (name, field) in self.records.operation.header_counters {
@@ -135,6 +137,11 @@ impl Meter {
                 self.records.snapshot.count(*field, count);
             }
         }
+        // Bedrock's, where the body is the vendor's own: botocore 1.44 bedrock-runtime, `InvokeModelResponse`.
+        let text = |name| headers.text(name).filter(|text| text.len() <= MAX_TEXT).map(str::to_owned);
+        let snapshot = &mut self.records.snapshot;
+        snapshot.service_tier = text("x-amzn-bedrock-service-tier").or(snapshot.service_tier.take());
+        snapshot.speed = text("x-amzn-bedrock-performanceconfig-latency");
         self
     }
 
@@ -444,7 +451,13 @@ pub fn settle_usage(
     usage.flags = usage.flags.and(snapshot.flags);
     usage.audio_seconds = snapshot.seconds();
     usage.characters = usage.characters.or(characters);
-    usage.web_searches = usage.web_searches.or(Some(snapshot.searches).filter(|searches| *searches > 0));
+    // Where the provider has not counted them.
+    let counted = |count: u64| Some(count).filter(|count| *count > 0);
+    usage.web_searches = usage.web_searches.or_else(|| counted(snapshot.hosted.web_searches));
+    usage.file_searches = usage.file_searches.or_else(|| counted(snapshot.hosted.file_searches));
+    let (beside, beside_output) = snapshot.iterations.beside_headline().unzip();
+    usage.iteration_input = beside;
+    usage.iteration_output = beside_output;
     usage.status = UsageStatus::Reported;
     let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {

@@ -63,6 +63,8 @@ pub struct Usage {
     pub input_audio: Option<u64>,
     /// Images in the input.
     pub input_image: Option<u64>,
+    /// Video in the input.
+    pub input_video: Option<u64>,
     /// Text in the output.
     pub output_text: Option<u64>,
     /// Reasoning in the output.
@@ -71,16 +73,28 @@ pub struct Usage {
     pub output_audio: Option<u64>,
     /// Images in the output.
     pub output_image: Option<u64>,
-    /// Citations in the output, which Perplexity prices apart. No field of the event.
+    /// Video in the output.
+    pub output_video: Option<u64>,
+    /// Citations in the output, which Perplexity prices apart.
     pub citations: Option<u64>,
+    /// Input of sub-inferences that the headline leaves out (Claude's advisor and compaction), cache included.
+    pub iteration_input: Option<u64>,
+    /// … output.
+    pub iteration_output: Option<u64>,
     /// Web searches.
     pub web_searches: Option<u64>,
+    /// Searches of stored files.
+    pub file_searches: Option<u64>,
+    /// Pages that were read.
+    pub pages: Option<u64>,
+    /// … and annotated.
+    pub annotated_pages: Option<u64>,
+    /// Text messages in a voice session.
+    pub text_messages: Option<u64>,
     /// Units of search or rerank.
     pub search_units: Option<u64>,
     /// Images that were made.
     pub images: Option<u64>,
-    /// Pages that were read.
-    pub pages: Option<u64>,
     /// Characters that were spoken.
     pub characters: Option<u64>,
     /// Seconds of audio: a plain decimal.
@@ -142,9 +156,11 @@ pub enum Flag {
     OtherModelUsage,
     /// The provider reports nothing at all for a reply that has content.
     ZeroUsage,
+    /// The provider says another cost than the price table.
+    CostMismatch,
 }
 
-const FLAGS: [(Flag, &str); 16] = [
+const FLAGS: [(Flag, &str); 17] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
@@ -161,6 +177,7 @@ const FLAGS: [(Flag, &str); 16] = [
     (Flag::MixedModels, "mixed_models"),
     (Flag::OtherModelUsage, "other_model_usage"),
     (Flag::ZeroUsage, "zero_usage"),
+    (Flag::CostMismatch, "cost_mismatch"),
 ];
 
 /// A set of [`Flag`]s. Displays as the comma-separated list of the event.

@@ -45,9 +45,9 @@ fn integer(text: &[u8]) -> Option<u64> {
     significant.parse::<u64>().ok()?.checked_mul(10_u64.checked_pow(power)?)
 }
 
-/// A non-negative JSON number as a plain decimal without exponent or trailing zeros, exactly.
+/// A non-negative JSON number × 10^`power` as a plain decimal without exponent or trailing zeros, exactly.
 #[must_use]
-pub(crate) fn decimal(text: &[u8]) -> Option<String> {
+pub(crate) fn decimal(text: &[u8], power: i32) -> Option<String> {
     /// More digits than any sum of money has; `1e999999999` must not become a gigabyte of zeros.
     const MAX_PLACES: i32 = 40;
     let text = core::str::from_utf8(text).ok()?;
@@ -60,7 +60,7 @@ pub(crate) fn decimal(text: &[u8]) -> Option<String> {
     if whole.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let point = i32::try_from(whole.len()).ok()?.checked_add(exponent)?;
+    let point = i32::try_from(whole.len()).ok()?.checked_add(exponent)?.checked_add(power)?;
     if !(-MAX_PLACES..=MAX_PLACES).contains(&point) {
         return None;
     }
@@ -82,7 +82,7 @@ pub(crate) fn decimal(text: &[u8]) -> Option<String> {
 mod tests {
     #[test]
     fn ok_and_err_decimals() {
-        let read = |text: &str| decimal(text.as_bytes());
+        let read = |text: &str| decimal(text.as_bytes(), 0);
         for (text, plain) in [
             ("0.0012300", "0.00123"),
             ("1.5e-7", "0.00000015"),
@@ -97,6 +97,7 @@ mod tests {
         for text in ["-1", "1e999", "x", "", ".", "1e99999999999"] {
             assert_eq!(read(text), None, "{text}");
         }
+        assert_eq!(decimal(b"2087200", -10).as_deref(), Some("0.00020872"), "ticks");
     }
 
     use super::*;

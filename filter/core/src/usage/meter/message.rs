@@ -109,7 +109,14 @@ impl Snapshot {
         self.model = later.model.or(self.model.take());
         self.id = later.id.or(self.id.take());
         self.service_tier = later.service_tier.or(self.service_tier.take());
-        self.reported_cost = later.reported_cost.or(self.reported_cost.take());
+        self.speed = later.speed.or(self.speed.take());
+        if later.reported_cost.is_some() {
+            self.reported_cost = later.reported_cost;
+            self.has_own_key = later.has_own_key;
+            self.upstream_cost = later.upstream_cost;
+        }
+        self.has_unpriced_use |= later.has_unpriced_use;
+        self.hosted.overwrite(later.hosted);
         self.finish_reason = later.finish_reason.or(self.finish_reason.take());
         self.audio_seconds = later.audio_seconds.or(self.audio_seconds.take());
         self.counters.overwrite(&later.counters);

@@ -1,14 +1,19 @@
 //! What a response has said so far, value by value.
 
-use super::super::{Flag, Flags, number};
+use super::{
+    super::{Flag, Flags, number},
+    hosted::Hosted,
+    iteration::Iterations,
+};
 use crate::{
     dialect::Operation,
     json::scan::{Field, Found, Value},
+    price::PicoUsd,
     time::Timestamp,
 };
 
 /// Counters as they stand on the wire: the last value of each that is not null.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
     values: [Option<u64>; COUNTERS],
     /// A bit for each counter whose last value is no count: it is unknown, and not the same as one that was never said.
@@ -16,6 +21,12 @@ pub struct Counters {
 }
 
 const COUNTERS: usize = Field::WebSearches as usize - Field::Input as usize + 1;
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { values: [None; COUNTERS], bad: 0 }
+    }
+}
 
 impl Counters {
     fn place(field: Field) -> Option<usize> {
@@ -126,16 +137,28 @@ pub struct Snapshot {
     pub finish_reason: Option<String>,
     /// When the first text, reasoning or tool delta passed.
     pub first_output: Option<Timestamp>,
+    /// Speed or latency mode that served.
+    pub speed: Option<String>,
+    /// Where the model ran.
+    pub inference_geo: Option<String>,
+    /// Sub-inferences with a usage of their own.
+    pub iterations: Iterations,
+    /// Something was used that has a price of its own, and that the usage leaves out.
+    pub(super) has_unpriced_use: bool,
+    /// Tools that the provider ran.
+    pub(super) hosted: Hosted,
     /// The provider's own statement of cost, in USD.
-    pub reported_cost: Option<String>,
+    pub(super) reported_cost: Option<String>,
+    /// The caller pays the upstream itself: the statement is only a fee.
+    pub(super) has_own_key: bool,
+    /// What the upstream charges then, in USD.
+    pub(super) upstream_cost: Option<String>,
     /// The record that passes says that it is the last: it counts when it is whole.
     pub(super) says_last: bool,
     /// The last record, or the whole reply, ended before its time.
     pub(super) is_truncated: bool,
     /// The reply is made later: its usage is told to whoever asks for it then.
     pub(crate) is_deferred: bool,
-    /// Web searches among the items of the output.
-    pub(super) searches: u64,
     /// Seconds of audio.
     pub(super) audio_seconds: Option<String>,
     /// The length of the audio in seconds.
@@ -168,6 +191,26 @@ impl Snapshot {
     pub const fn is_finished(&self) -> bool {
         self.terminal || ((self.finish_reason.is_some() || self.sums.is_some()) && !self.is_truncated)
     }
+
+    /// Whether something was used that has a price of its own, and that the usage leaves out.
+    #[must_use]
+    pub const fn has_unpriced_use(&self) -> bool {
+        self.has_unpriced_use || self.hosted.has_other || self.flags.contains(Flag::OtherModelUsage)
+    }
+
+    /// What the provider itself says that the exchange cost its caller, in USD: a plain decimal.
+    ///
+    /// `OpenRouter` with a key of the caller's own says its fee, and beside it what the upstream charges; their sum is the cost, and
+    /// without the second nobody knows. (It tells both of its own keys too, where they are the same.)
+    #[must_use]
+    pub fn stated_cost(&self) -> Option<String> {
+        let stated = self.reported_cost.as_ref()?;
+        if !self.has_own_key {
+            return Some(stated.clone());
+        }
+        let [fee, upstream] = [stated, self.upstream_cost.as_ref()?].map(|text| PicoUsd::parse(text));
+        Some(PicoUsd(fee?.0.checked_add(upstream?.0)?).to_string())
+    }
 }
 
 /// A class of tokens and its count, from an element of a list.
@@ -198,6 +241,29 @@ impl Snapshot {
                 }
             }
             Field::ServiceTier => self.service_tier = text().or_else(|| self.service_tier.take()),
+            Field::Speed => self.speed = text().or_else(|| self.speed.take()),
+            Field::InferenceGeo => self.inference_geo = text().or_else(|| self.inference_geo.take()),
+            Field::Iterations
+            | Field::Iteration
+            | Field::IterationKind
+            | Field::IterationModel
+            | Field::IterationInput
+            | Field::IterationOutput
+            | Field::IterationCacheRead
+            | Field::IterationCacheWrite
+            | Field::IterationCacheWrite5m
+            | Field::IterationCacheWrite1h => self.iterations.take(found),
+            Field::UnpricedUse => {
+                self.has_unpriced_use |= match found.value {
+                    Value::ArrayEnd(elements) => elements > 0,
+                    Value::Number(_) => number::counter(found.value) != Some(Ok(0)),
+                    _ => false,
+                };
+            }
+            Field::OutputItems | Field::OutputItem | Field::OutputItemType | Field::OutputItemAction => {
+                self.hosted.take(found);
+            }
+            Field::OwnKey => self.has_own_key = found.value == Value::Bool(true),
             Field::FinishReason => {
                 // DashScope and watsonx write these while it goes on.
                 if let Some(reason) = text().filter(|reason| !matches!(&**reason, "null" | "not_finished")) {
@@ -234,14 +300,18 @@ impl Snapshot {
                 }
             }
             Field::ClassCount => class.count = number::counter(found.value),
-            Field::InputClass | Field::OutputClass | Field::CacheWriteClass => {
+            Field::InputClass | Field::OutputClass | Field::CacheReadClass | Field::CacheWriteClass => {
                 if matches!(found.value, Value::ObjectEnd(_)) {
                     let Class { name, count } = core::mem::take(class);
                     let counter = match (found.field, name.as_slice()) {
                         (Field::InputClass, b"AUDIO" | b"audio") => Some(Field::InputAudio),
                         (Field::InputClass, b"IMAGE" | b"image") => Some(Field::InputImage),
+                        (Field::InputClass, b"VIDEO" | b"video") => Some(Field::InputVideo),
+                        (Field::CacheReadClass, b"AUDIO" | b"audio") => Some(Field::CacheReadAudio),
+                        (Field::CacheReadClass, b"IMAGE" | b"image") => Some(Field::CacheReadImage),
                         (Field::OutputClass, b"AUDIO" | b"audio") => Some(Field::OutputAudio),
                         (Field::OutputClass, b"IMAGE" | b"image") => Some(Field::OutputImage),
+                        (Field::OutputClass, b"VIDEO" | b"video") => Some(Field::OutputVideo),
                         (Field::OutputClass, b"TEXT" | b"text") => Some(Field::OutputTextTokens),
                         (Field::CacheWriteClass, b"5m") => Some(Field::CacheWrite5m),
                         (Field::CacheWriteClass, b"1h") => Some(Field::CacheWrite1h),
@@ -275,7 +345,7 @@ impl Snapshot {
             Field::AudioSeconds | Field::Duration => {
                 if found.value != Value::Null {
                     let seconds = match found.value {
-                        Value::Number(digits) => number::decimal(digits),
+                        Value::Number(digits) => number::decimal(digits, 0),
                         _ => None,
                     };
                     self.has_bad_seconds = seconds.is_none();
@@ -306,16 +376,6 @@ impl Snapshot {
                     Value::Null | Value::ObjectStart | Value::ArrayStart => false,
                 }
             }
-            Field::OutputItems => {
-                if found.value == Value::ArrayStart {
-                    self.searches = 0;
-                }
-            }
-            Field::ToolAction => {
-                if matches!(found.value, Value::Text { head: b"search", .. }) {
-                    self.searches = self.searches.saturating_add(1);
-                }
-            }
             Field::OtherTokens => {
                 if !matches!(number::counter(found.value), None | Some(Ok(0))) {
                     self.flags.insert(Flag::OtherModelUsage);
@@ -328,7 +388,17 @@ impl Snapshot {
             }
             Field::ReportedCost => {
                 if let Value::Number(digits) = found.value {
-                    self.reported_cost = number::decimal(digits);
+                    self.reported_cost = number::decimal(digits, 0);
+                }
+            }
+            Field::ReportedTicks => {
+                if let Value::Number(digits) = found.value {
+                    self.reported_cost = number::decimal(digits, -10);
+                }
+            }
+            Field::UpstreamCost => {
+                if let Value::Number(digits) = found.value {
+                    self.upstream_cost = number::decimal(digits, 0);
                 }
             }
             field => {
@@ -345,6 +415,7 @@ impl Snapshot {
 
     /// Adds what one of several replies has said to the others.
     pub(super) fn sum(&mut self) {
+        self.iterations.keep();
         let counters = core::mem::take(&mut self.counters);
         self.sums.get_or_insert_default().add(&counters);
     }

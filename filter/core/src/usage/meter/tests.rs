@@ -286,3 +286,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ok_terms_of_service_in_headers() {
+    let read = |tier: &[u8], body: &str| {
+        let headers = Headers::new(vec![
+            (b"x-amzn-bedrock-service-tier".as_slice(), tier),
+            (b"x-amzn-bedrock-performanceconfig-latency", b"optimized"),
+        ]);
+        let operation = DialectId::BedrockInvoke.operations()[0];
+        let mut meter = Meter::new(operation, 200, b"application/json", None).with_headers(&headers);
+        meter.push(body.as_bytes(), Timestamp::default());
+        meter.finish();
+        (meter.snapshot().service_tier, meter.snapshot().speed)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(read(b"flex", r#"{"usage":{"input_tokens":1}}"#), (some("flex"), some("optimized")));
+    assert_eq!(read(b"\xff", "{}").0, None);
+    assert_eq!(read(&[b'a'; 257], "{}").0, None, "no tier has such a name");
+}
+
+#[test]
+fn ok_sub_inferences_of_each_reply_in_a_batch() {
+    let line = r#"{"result":{"message":{"model":"m","usage":{"input_tokens":10,"output_tokens":2,"iterations":[
+        {"type":"message","input_tokens":10,"output_tokens":2},{"type":"compaction","input_tokens":7,"output_tokens":1}]}}}}"#
+        .replace('\n', "");
+    let operations = DialectId::AnthropicMessages.operations();
+    let operation = operations.iter().find(|operation| operation.service_tier == Some("batch")).unwrap();
+    let mut meter = Meter::new(operation, 200, b"application/x-jsonl", None).with_headers(&Headers::new(vec![]));
+    meter.push(format!("{line}\n{line}\n").as_bytes(), Timestamp::default());
+    meter.finish();
+    let snapshot = meter.snapshot();
+    assert_eq!(snapshot.service_tier.as_deref(), Some("batch"));
+    let usage = settle_usage(operation, "anthropic", &snapshot, false, None, &mut Estimate::default);
+    assert_eq!((usage.input, usage.output), (Some(20), Some(4)));
+    assert_eq!((usage.iteration_input, usage.iteration_output), (Some(14), Some(2)));
+}
