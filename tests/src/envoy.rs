@@ -18,9 +18,14 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
+/// The file that a [`Setup`] usually begins with.
+pub const REFERENCE: &str = "envoy/envoy.yaml";
+
 /// What one Envoy is to be.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// The configuration file that it begins with, from the root of the repository.
+    pub file: &'static str,
     /// Where providers are.
     pub provider: SocketAddr,
     /// Where the collector is.
@@ -58,10 +63,10 @@ fn binary() -> Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
-/// The reference file, pointed at these stand-ins.
+/// The configuration file, pointed at these stand-ins.
 fn configuration(setup: &Setup, access_log: &Path) -> Result<Value> {
-    let text = fs::read_to_string(root().join("envoy/envoy.yaml"))?;
-    let mut file: Value = serde_yaml_ng::from_str(&text).context("envoy/envoy.yaml")?;
+    let text = fs::read_to_string(root().join(setup.file))?;
+    let mut file: Value = serde_yaml_ng::from_str(&text).context(setup.file)?;
     file["admin"]["address"]["socket_address"]["port_value"] = json!(setup.admin_port);
     let [clusters, listeners] = ["clusters", "listeners"].map(|name| format!("/static_resources/{name}"));
     let one = file.pointer_mut(&format!("{listeners}/0")).context("a listener")?;
@@ -110,7 +115,7 @@ impl Envoy {
         Self::start_with(setup, directory, |_| Ok(()))
     }
 
-    /// As [`Envoy::start`], after changing what `envoy/envoy.yaml` became.
+    /// As [`Envoy::start`], after changing what the configuration file became.
     ///
     /// # Errors
     /// If it does not become ready; the error holds its log. And what `change` says.

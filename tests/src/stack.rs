@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     collector::{Collector, Mode},
-    envoy::{Envoy, Setup, root},
+    envoy::{Envoy, REFERENCE, Setup, root},
     prometheus::Metrics,
     provider::Provider,
 };
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the system is to be.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The configuration file that Envoy begins with, from the root of the repository.
+    pub file: &'static str,
     /// The filter's `limits`.
     pub limits: Value,
     /// Whether the filter may hold headers.
@@ -43,7 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: json!([]), header_hold: true, more: json!({}), concurrency: 2, ports: [0; 4] }
+        Self { file: REFERENCE, limits: json!([]), header_hold: true, more: json!({}), concurrency: 2, ports: [0; 4] }
     }
 }
 
@@ -104,6 +106,7 @@ impl Stack {
         let directory = tempfile::tempdir()?;
         let collector = Collector::start(collector, &directory.path().join("events.sqlite"))?;
         let setup = Setup {
+            file: options.file,
             provider: provider.address(),
             collector: collector.address(),
             configuration: Some(options.configuration()),
@@ -155,6 +158,7 @@ impl Stack {
             let directory = tempfile::tempdir()?;
             let nowhere = ([127, 0, 0, 1], 9).into();
             let setup = Setup {
+                file: REFERENCE,
                 provider: nowhere,
                 collector: nowhere,
                 configuration: Some(configuration.clone()),

@@ -6,6 +6,7 @@ use crate::{
     frame::inflate::Encoding,
     head::Headers,
     host::Host,
+    identity::credential::signs,
     limit::{Admission, Demand, Subject, reply},
     metric::Metric,
     service::Service,
@@ -50,7 +51,7 @@ impl Open {
             host.effect(Effect::RemoveRequestHeader("content-length".to_owned()));
             self.hold = Hold::Body;
         }
-        if !self.signed {
+        if !signs(headers, "accept-encoding") {
             Self::readable_encoding(headers, self.hold == Hold::Body, host);
         }
         if self.hold == Hold::Headers {

@@ -81,8 +81,6 @@ pub(super) struct Open {
     pub(super) operation: &'static Operation,
     /// Whether the usage chunk may be asked for on the client's behalf.
     pub(super) may_inject: bool,
-    /// The request's signature covers what we might change.
-    pub(super) signed: bool,
     pub(super) hold: Hold,
     /// Whether a held reply waits for its count; see [`super::respond`].
     pub(super) hold_reply: bool,
@@ -129,7 +127,6 @@ impl Open {
             may_inject: target.inject_include_usage && operation.can_inject && !signed,
             provider: target.provider,
             operation,
-            signed,
             hold: Hold::No,
             hold_reply: false,
             facts: RequestFacts::known(operation, model.clone()),

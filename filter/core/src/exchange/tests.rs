@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod encodings;
+
 use super::*;
 use crate::{effect::LocalReply, store::MemoryStore, time::Timestamp};
 

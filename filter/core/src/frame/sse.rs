@@ -117,6 +117,10 @@ impl SseFramer {
             self.mark += 1;
             return true;
         }
+        // What only began like a mark is the beginning of a line.
+        let begun = BYTE_ORDER_MARK.get(..self.mark).unwrap_or_default();
+        self.at_line_start &= begun.is_empty();
+        self.field.extend_from_slice(begun);
         self.mark = BYTE_ORDER_MARK.len();
         false
     }
@@ -257,6 +261,14 @@ mod tests {
         assert!(sink.ends.is_empty());
         framer.push(b"\ndata: 2", &mut sink);
         assert_eq!(sink.ends, [1]);
+    }
+
+    #[test]
+    fn ok_half_a_byte_order_mark_is_none() {
+        assert_eq!(frame(&[b"\xef\xbbdata: 1\n\n"]), []);
+        let (mut framer, mut sink) = (SseFramer::default(), Collect::default());
+        framer.push(b"\xef\n\n", &mut sink);
+        assert_eq!(sink.ends, [3], "the first line is not empty");
     }
 
     proptest! {

@@ -243,7 +243,7 @@ impl RequestScan {
         facts.body_bytes = facts.body_bytes.saturating_add(bytes.len() as u64);
         let Some(inflate) = inflater else { return };
         let read = inflate.push(bytes, &mut |decoded| {
-            if facts.place.root.is_none() && facts.decoded_bytes < 64 {
+            if facts.place.root.is_none() {
                 let at = decoded.iter().position(|byte| *byte == b'{');
                 let before = usize::try_from(facts.decoded_bytes).unwrap_or(usize::MAX);
                 facts.place.root = at.map(|at| at.saturating_add(before).saturating_add(1));

@@ -87,7 +87,7 @@ fn thoughts_outside(usage: &mut Usage, counters: &Counters) {
     }
     usage.input = Some(input);
     usage.output = Some(output);
-    usage.input_uncached = Some(input.saturating_sub(usage.cache_read.unwrap_or(0)));
+    uncached(usage);
 }
 
 /// The vendor's headline counters, else what Bedrock measured, else the vendor's other counters. Input leaves the cache out.
@@ -119,7 +119,7 @@ fn billed(usage: &mut Usage, counters: &Counters) {
 fn input_only(usage: &mut Usage, total: Option<u64>) {
     usage.input = usage.input.or(total);
     usage.output = Some(usage.output.unwrap_or(0));
-    usage.input_uncached = usage.input.map(|input| input.saturating_sub(usage.cache_read.unwrap_or(0)));
+    uncached(usage);
 }
 
 /// Input includes the cache and output includes reasoning (`OpenAI`), unless the total says otherwise.
@@ -155,6 +155,11 @@ fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
         usage.output = Some(output.saturating_add(reasoning));
         usage.flags.insert(Flag::ReasoningExcluded);
     }
+    uncached(usage);
+}
+
+/// The cache is part of the input. Where more is cached than was put in, it was counted outside.
+fn uncached(usage: &mut Usage) {
     let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
     if let Some(input) = usage.input
         && cached > input
@@ -206,6 +211,16 @@ mod tests {
         let grok = openai("azure-foundry", 208, 10, 0, 314, 218);
         assert_eq!((grok.input, grok.input_uncached, grok.cache_read), (Some(522), Some(208), Some(314)));
         assert_eq!(grok.flags.to_string(), "cached_gt_input");
+    }
+
+    #[test]
+    fn ok_the_parts_of_the_input_are_its_sum_in_every_convention() {
+        for dialect in [DialectId::OpenAiChat, DialectId::GeminiGenerate, DialectId::OpenAiEmbeddings] {
+            let values = [(Field::Input, 10), (Field::Output, 5), (Field::CacheRead, 50)];
+            let usage = checked(dialect, "x", &values);
+            assert_eq!((usage.input, usage.input_uncached), (Some(60), Some(10)), "{dialect:?}");
+            assert_eq!(usage.flags.to_string(), "cached_gt_input", "{dialect:?}");
+        }
     }
 
     #[test]

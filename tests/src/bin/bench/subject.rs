@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use meterr_tests::envoy::{Envoy, Setup, root};
+use meterr_tests::envoy::{Envoy, REFERENCE, Setup, root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -102,6 +102,7 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(subject: Subject, provider: SocketAddr, sink: Sink) -> Result<Self> {
         let setup = Setup {
+            file: REFERENCE,
             provider,
             collector: sink.address,
             configuration: subject.configuration(),

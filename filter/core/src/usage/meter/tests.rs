@@ -55,6 +55,17 @@ fn ok_streams_of_both_dialects() {
 }
 
 #[test]
+fn ok_white_space_before_a_body_belongs_to_nothing() {
+    for (dialect, body) in [(DialectId::OpenAiChat, CHAT_SSE), (DialectId::AnthropicMessages, MESSAGES_SSE)] {
+        let (whole, piece) = ([" \r\n", body].concat(), body.as_bytes());
+        let counted = usage(dialect, &meter(dialect, b"", &[piece]), false);
+        for pieces in [&[whole.as_bytes()][..], &[b" \r\n", piece], &[b" ", b"\r\n", piece]] {
+            assert_eq!(usage(dialect, &meter(dialect, b"", pieces), false), counted);
+        }
+    }
+}
+
+#[test]
 fn ok_a_placeholder_is_never_billed() {
     let cut = MESSAGES_SSE.find("event: message_delta").expect("there");
     let snapshot = meter(DialectId::AnthropicMessages, b"text/event-stream", &[&MESSAGES_SSE.as_bytes()[..cut]]);
