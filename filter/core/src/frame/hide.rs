@@ -90,6 +90,10 @@ impl UsageChunkHider {
 
     /// Takes a piece of the stream. `true` means that what goes on is not the piece itself but what was added to `out`.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool {
+        // How Envoy says that the stream is over: what is held is still undecided.
+        if piece.is_empty() {
+            return false;
+        }
         let was_passing = self.watch.passes;
         self.framer.push(piece, &mut self.watch);
         let had_held = !self.held.is_empty();
@@ -175,6 +179,11 @@ mod tests {
     #[test]
     fn ok_an_unfinished_usage_chunk_is_hidden_at_the_end() {
         assert_eq!(hide(b"data: {\"choices\":[],\"usage\":{}}", 5), b"");
+        let (mut hider, mut out) = (UsageChunkHider::new(), Vec::new());
+        hider.push(b"data: {\"choices\":[],\"usage\":{}}", &mut out);
+        hider.push(b"", &mut out);
+        hider.finish(&mut out);
+        assert_eq!(out, b"", "nor does an empty piece let it go");
         assert_eq!(
             hide(b"data: {\"choices\":[],\"usage\":{}", 5),
             b"data: {\"choices\":[],\"usage\":{}",

@@ -185,9 +185,14 @@ impl SseFramer {
             }
             return;
         }
-        if self.state == State::Field && self.field.as_slice() == b"data" {
-            // A field without a colon has the empty value.
-            self.state = State::Space(Name::Data);
+        // A field without a colon has the empty value.
+        let name = match (self.state, self.field.as_slice()) {
+            (State::Field, b"data") => Some(Name::Data),
+            (State::Field, b"event") => Some(Name::Event),
+            _ => None,
+        };
+        if let Some(name) = name {
+            self.state = State::Space(name);
             self.begin_value(sink);
         }
         self.state = State::Field;
@@ -261,6 +266,11 @@ mod tests {
         assert!(sink.ends.is_empty());
         framer.push(b"\ndata: 2", &mut sink);
         assert_eq!(sink.ends, [1]);
+    }
+
+    #[test]
+    fn ok_a_field_without_a_colon_has_the_empty_value() {
+        assert_eq!(frame(&[b"event: a\nevent\ndata\n\n"]), [(String::new(), String::new())]);
     }
 
     #[test]
