@@ -116,7 +116,7 @@ fn usual() -> Vec<Stream> {
         b"\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":9,\"total_tokens\":16}}";
     let noise = noise(100_000);
     let deltas: Vec<u8> = noise
-        .chunks(40)
+        .chunks(400)
         .flat_map(|text| [&b"data: {\"choices\":[{\"delta\":{\"content\":\""[..], text, b"\"}}]}\n\n"].concat())
         .collect();
     let mut streams = vec![
