@@ -6,7 +6,7 @@ use meterr_laws::{Law, TARGETS, seeds::seeds, target};
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
 
 /// Changed seeds of each target.
-const CASES: u32 = 400;
+const CASES: u32 = 2_000;
 /// Longest seed that is changed: what is long takes long.
 const MAX_SEED: usize = 4_096;
 
