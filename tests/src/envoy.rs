@@ -1,4 +1,4 @@
-//! A real Envoy with the real filter, from the shape of `envoy/envoy.yaml`, pointed at stand-ins.
+//! A real Envoy with the real filter, from the shape of `envoy/envoy.yaml` or of an example, pointed at stand-ins.
 
 use std::{
     fs,
@@ -12,19 +12,22 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+/// The access log in an Envoy's directory.
+pub(crate) const ACCESS_LOG: &str = "access.log";
+
 /// The root of the repository.
 #[must_use]
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
-/// The file that a [`Setup`] usually begins with.
+/// The reference configuration.
 pub const REFERENCE: &str = "envoy/envoy.yaml";
 
 /// What one Envoy is to be.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The configuration file that it begins with, from the root of the repository.
+    /// The configuration file that it runs the shape of, from the root of the repository.
     pub file: &'static str,
     /// Where providers are.
     pub provider: SocketAddr,
@@ -54,7 +57,10 @@ pub struct Envoy {
 }
 
 /// The binary, as `scripts/envoy --path` finds it.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// If there is none.
+pub fn binary() -> Result<PathBuf> {
     let found = Command::new(root().join("scripts/envoy")).arg("--path").output().context("running scripts/envoy")?;
     let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
     if !found.status.success() || path.is_empty() {
@@ -63,7 +69,7 @@ fn binary() -> Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
-/// The configuration file, pointed at these stand-ins.
+/// That file, pointed at these stand-ins.
 fn configuration(setup: &Setup, access_log: &Path) -> Result<Value> {
     let text = fs::read_to_string(root().join(setup.file))?;
     let mut file: Value = serde_yaml_ng::from_str(&text).context(setup.file)?;
@@ -115,19 +121,27 @@ impl Envoy {
         Self::start_with(setup, directory, |_| Ok(()))
     }
 
-    /// As [`Envoy::start`], after changing what the configuration file became.
+    /// As [`Envoy::start`], after changing what the file became.
     ///
     /// # Errors
     /// If it does not become ready; the error holds its log. And what `change` says.
     pub fn start_with(setup: &Setup, directory: &Path, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<Self> {
+        let mut file = configuration(setup, &directory.join(ACCESS_LOG))?;
+        change(&mut file)?;
+        Self::run(&file, setup.concurrency, directory, &[])
+    }
+
+    /// Starts one with this configuration, with these environment variables too, and waits until it is ready. Its files are in that
+    /// directory; its ports are what it takes.
+    ///
+    /// # Errors
+    /// If it does not become ready; the error holds its log.
+    pub fn run(file: &Value, concurrency: u32, directory: &Path, variables: &[(&str, &str)]) -> Result<Self> {
         let config = directory.join("envoy.json");
-        let access_log = directory.join("access.log");
         let admin_address = directory.join("admin.address");
-        for file in [&access_log, &admin_address] {
+        for file in [&directory.join(ACCESS_LOG), &admin_address] {
             fs::write(file, "")?;
         }
-        let mut file = configuration(setup, &access_log)?;
-        change(&mut file)?;
         fs::write(&config, file.to_string())?;
         let log = fs::File::create(directory.join("envoy.log"))?;
         let child = Command::new(binary()?)
@@ -135,7 +149,7 @@ impl Envoy {
             .arg(&config)
             .args([
                 "--concurrency",
-                &setup.concurrency.to_string(),
+                &concurrency.to_string(),
                 "--disable-hot-restart",
                 "--file-flush-interval-msec",
                 "100",
@@ -143,19 +157,15 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(&admin_address)
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
+            .envs(variables.iter().copied())
             .current_dir(root())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .context("starting Envoy")?;
-        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let mut envoy = Self {
-            child,
-            listener: address(setup.port),
-            admin: address(setup.admin_port),
-            directory: directory.to_path_buf(),
-        };
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut envoy = Self { child, listener: unknown, admin: unknown, directory: directory.to_path_buf() };
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(60) {
             if envoy.child.try_wait()?.is_some() {
@@ -190,7 +200,7 @@ impl Envoy {
     /// What its access log holds so far.
     #[must_use]
     pub fn access_log(&self) -> String {
-        fs::read_to_string(self.directory.join("access.log")).unwrap_or_default()
+        fs::read_to_string(self.directory.join(ACCESS_LOG)).unwrap_or_default()
     }
 
     /// A page of the admin interface.
@@ -211,17 +221,22 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(None)) {
+        end(&mut self.child);
+    }
+}
+
+/// Ends a program as an operator would, and if it does not listen, for good.
+pub fn end(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
+    let _gone = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    for _ in 0..200 {
+        if !matches!(child.try_wait(), Ok(None)) {
             return;
         }
-        let _gone = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        for _ in 0..200 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
+        thread::sleep(Duration::from_millis(20));
     }
+    let _gone = child.kill();
+    let _gone = child.wait();
 }

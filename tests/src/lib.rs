@@ -1,10 +1,15 @@
 //! What tests, the demo and the benchmark share: a strict provider, a small collector, and an Envoy between them, all on loopback.
 
+pub mod calls;
 pub mod collector;
 pub mod envoy;
+pub mod example;
+pub mod line;
 pub mod prometheus;
 pub mod provider;
+pub mod ratelimit;
 pub mod recorded;
 pub mod server;
 pub mod sim;
 pub mod stack;
+pub mod tap;

@@ -43,6 +43,13 @@ impl Metrics {
         matching.map(|(_, _, value)| value).sum()
     }
 
+    /// The same of counts.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are small and not negative")]
+    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        self.sum(name, labels).round() as u64
+    }
+
     /// All lines that begin like this.
     #[must_use]
     pub fn about(&self, prefix: &str) -> String {

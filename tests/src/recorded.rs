@@ -3,7 +3,12 @@
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use meterr_core::{
-    effect::Effect, exchange::Exchange, head::Headers, host::Host, service::Service, store::MemoryStore,
+    effect::Effect,
+    exchange::Exchange,
+    head::Headers,
+    host::{Host, NoProperties},
+    service::Service,
+    store::MemoryStore,
     time::Timestamp,
 };
 use serde_json::Value;
@@ -70,8 +75,10 @@ impl Recorded {
     /// If the core makes an event that is no JSON.
     pub fn replay_in_pieces(&self, sizes: &[usize]) -> Result<Option<Value>> {
         let store = MemoryStore::default();
-        let configuration =
-            br#"{"identity":{"tenant":[{"from":"constant","value":"replay"}]},"sink":{"cluster":"none"}}"#;
+        // The row stands for the servers that only a row makes known.
+        let configuration = br#"{"identity":{"tenant":[{"from":"constant","value":"replay"}]},"sink":{"cluster":"none"},
+            "providers":{"extra":[{"id":"corp-llama","hosts":["llama.corp.internal"],"dialects":["llamacpp"],"tls":false,
+            "authority":"llama.corp.internal:8080"}]}}"#;
         let mut service = match Service::configure(configuration, Some("replay"), 1, &|_| None) {
             Ok(service) => service,
             Err(problems) => bail!("{problems}"),
@@ -81,7 +88,7 @@ impl Recorded {
         let mut at = Timestamp::from_secs(1_767_225_600);
         let mut step = |effects: &mut Vec<Effect>, run: &mut dyn FnMut(&mut Service, &mut Exchange, &mut Host<'_>)| {
             at = at.plus_millis(1);
-            run(&mut service, &mut exchange, &mut Host { store: &store, now: at, effects });
+            run(&mut service, &mut exchange, &mut Host { store: &store, properties: &NoProperties, now: at, effects });
         };
         let (request, response) = (view(&self.request), view(&self.response));
         step(&mut effects, &mut |service, exchange, host| {

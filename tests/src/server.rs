@@ -105,5 +105,5 @@ async fn serve<H: Handler>(stream: TcpStream, handler: Arc<H>) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().half_close(false);
     // A client that goes away is its own business.
-    let _gone = builder.serve_connection(TokioIo::new(stream), service).await;
+    let _gone = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
 }

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -19,8 +19,11 @@ use tempfile::TempDir;
 use crate::{
     collector::{Collector, Mode},
     envoy::{Envoy, REFERENCE, Setup, root},
+    example,
+    line::{Line, Refusal},
     prometheus::Metrics,
     provider::Provider,
+    ratelimit::Mesh,
 };
 
 /// How long anything that must happen may take, however busy the machine is.
@@ -41,11 +44,21 @@ pub struct Options {
     pub concurrency: u32,
     /// Ports of listener, admin interface, provider and collector; 0 takes any.
     pub ports: [u16; 4],
+    /// The rate limit service of the whole mesh, if there is one: Envoy then runs [`Mesh::FILE`].
+    pub mesh: Option<Mesh>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { file: REFERENCE, limits: json!([]), header_hold: true, more: json!({}), concurrency: 2, ports: [0; 4] }
+        Self {
+            file: REFERENCE,
+            limits: json!([]),
+            header_hold: true,
+            more: json!({}),
+            concurrency: 2,
+            ports: [0; 4],
+            mesh: None,
+        }
     }
 }
 
@@ -106,7 +119,7 @@ impl Stack {
         let directory = tempfile::tempdir()?;
         let collector = Collector::start(collector, &directory.path().join("events.sqlite"))?;
         let setup = Setup {
-            file: options.file,
+            file: options.mesh.as_ref().map_or(options.file, |_| Mesh::FILE),
             provider: provider.address(),
             collector: collector.address(),
             configuration: Some(options.configuration()),
@@ -115,7 +128,30 @@ impl Stack {
             port: listener,
             admin_port: admin,
         };
-        let envoy = Envoy::start(&setup, directory.path())?;
+        let envoy = Envoy::start_with(&setup, directory.path(), |file| {
+            options.mesh.as_ref().map_or(Ok(()), |mesh| mesh.apply(file))
+        })?;
+        Self::around(envoy, provider, collector, directory)
+    }
+
+    /// As [`Stack::start`], around a file of `envoy/examples` that is pointed at the stand-ins and then changed. The files that it wants
+    /// below `/etc/meterr` are in that directory.
+    #[must_use]
+    pub fn example(name: &str, files: &Path, variables: &[(&str, &str)], change: impl FnOnce(&mut Value)) -> Self {
+        let run = || {
+            let (provider, directory) = (Provider::start(0)?, tempfile::tempdir()?);
+            let collector = Collector::start(0, &directory.path().join("events.sqlite"))?;
+            wasm()?;
+            let mut file = example::load(name, files)?;
+            example::point(&mut file, provider.address(), collector.address(), directory.path())?;
+            change(&mut file);
+            let envoy = Envoy::run(&file, 2, directory.path(), variables)?;
+            Self::around(envoy, provider, collector, directory)
+        };
+        made(run())
+    }
+
+    fn around(envoy: Envoy, provider: Provider, collector: Collector, directory: TempDir) -> Result<Self> {
         let client = || Client::builder().timeout(PATIENCE);
         Ok(Self {
             envoy: Some(envoy),
@@ -131,10 +167,7 @@ impl Stack {
     /// As [`Stack::launch`], for tests.
     #[must_use]
     pub fn start(options: &Options) -> Self {
-        match Self::launch(options) {
-            Ok(stack) => stack,
-            Err(error) => panic!("{error:#}"),
-        }
+        made(Self::launch(options))
     }
 
     /// As [`Stack::start`], where the options depend on where the provider is.
@@ -145,10 +178,7 @@ impl Stack {
             let options = options(provider.address());
             Self::launch_at(provider, &options)
         };
-        match run() {
-            Ok(stack) => stack,
-            Err(error) => panic!("{error:#}"),
-        }
+        made(run())
     }
 
     /// What Envoy logs when it refuses this configuration of the filter.
@@ -172,10 +202,7 @@ impl Stack {
                 Err(error) => Ok(format!("{error:#}")),
             }
         };
-        match run() {
-            Ok(log) => log,
-            Err(error) => panic!("{error:#}"),
-        }
+        made(run())
     }
 
     /// Envoy itself.
@@ -198,6 +225,23 @@ impl Stack {
     /// A GET of that path of the listener.
     pub fn get(&self, path: &str) -> Call<'_> {
         self.call(reqwest::Method::GET, path)
+    }
+
+    /// Asks for a realtime connection at that path of the listener.
+    ///
+    /// # Errors
+    /// The response, if it was refused.
+    pub fn upgrade(&self, path: &str, headers: &[(&str, &str)]) -> Result<Line, Refusal> {
+        Line::open(self.envoy().listener, path, headers)
+    }
+
+    /// The bytes that the provider got and sent on a realtime connection, once it is over.
+    #[must_use]
+    pub fn frames_of_provider(&self, line: &Line) -> (Vec<u8>, Vec<u8>) {
+        let id = line.header("x-stand-in-id").expect("the provider's header");
+        let both = || Some((self.provider.received(id)?.to_vec(), self.provider.sent(id)?.to_vec()));
+        wait(|| both().is_some_and(|(_, sent)| !sent.is_empty()), || "the connection goes on".to_owned());
+        both().unwrap_or_default()
     }
 
     fn call(&self, method: reqwest::Method, path: &str) -> Call<'_> {
@@ -241,6 +285,24 @@ impl Stack {
         let Value::Array(events) = events else { panic!("events are an array") };
         assert_eq!(events.len(), count, "more events than exchanges: {events:#?}");
         events
+    }
+
+    /// Waits until the collector has so many events of limits whose parts were passed, and gives back their data.
+    #[must_use]
+    pub fn alerts(&self, count: usize) -> Vec<Value> {
+        let alerts = || -> Vec<Value> {
+            let all = self.with_collector(|collector| {
+                collector.with_store(|store| store.events("type=ai.meterr.limit.v1").expect("events"))
+            });
+            all.as_array().into_iter().flatten().map(|event| event["data"].clone()).collect()
+        };
+        wait(|| alerts().len() >= count, || format!("{} of {count} alerts came", alerts().len()));
+        alerts()
+    }
+
+    /// Waits until something holds, for as long as anything may take here.
+    pub fn wait_for(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        wait(|| holds(self), || format!("{what}\n{}", self.envoy_log()));
     }
 
     /// Waits until the access log has so many lines that hold an event.
@@ -363,6 +425,11 @@ impl Stack {
     fn with_collector<T>(&self, run: impl FnOnce(&Collector) -> T) -> T {
         run(self.collector.lock().expect("no test panics with it").as_ref().expect("the collector runs"))
     }
+}
+
+/// What was made, or the end of the test with what was in the way.
+fn made<T>(made: Result<T>) -> T {
+    made.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 fn wasm() -> Result<PathBuf> {

@@ -50,7 +50,11 @@ fn metrics() -> Vec<Metric> {
         Metric::UsageStatus(Rc::clone(&text), "x"),
         Metric::TimeToFirstTokenMs(Rc::clone(&text), Rc::clone(&text)),
         Metric::DurationMs(Rc::clone(&text), Rc::clone(&text)),
-        Metric::LimitDecisions(text, "x"),
+        Metric::LimitDecisions(Rc::clone(&text), "x"),
+        Metric::LimitCounters(Rc::clone(&text), "x"),
+        Metric::QueueWaiting(Rc::clone(&text)),
+        Metric::QueueWaitMs(Rc::clone(&text)),
+        Metric::Queue(text, "x"),
         Metric::Events("x"),
         Metric::EventQueueBytes,
         Metric::EventOldestMs,
@@ -67,6 +71,10 @@ fn metrics() -> Vec<Metric> {
             | Metric::TimeToFirstTokenMs(..)
             | Metric::DurationMs(..)
             | Metric::LimitDecisions(..)
+            | Metric::LimitCounters(..)
+            | Metric::QueueWaiting(..)
+            | Metric::QueueWaitMs(..)
+            | Metric::Queue(..)
             | Metric::Events(..)
             | Metric::EventQueueBytes
             | Metric::EventOldestMs
@@ -125,8 +133,8 @@ fn configurations(value: &Value, found: &mut Vec<Value>) {
 #[test]
 fn ok_each_configuration_file_holds_a_configuration_that_the_filter_takes() {
     let mut count = 0;
-    let folders = ["envoy", "envoy/examples"].map(|folder| fs::read_dir(root().join(folder)).expect("a folder"));
-    for entry in folders.into_iter().flatten() {
+    let entries = ["envoy", "envoy/examples"].map(|folder| fs::read_dir(root().join(folder)).expect("a folder"));
+    for entry in entries.into_iter().flatten() {
         let path = entry.expect("an entry").path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
@@ -141,5 +149,5 @@ fn ok_each_configuration_file_holds_a_configuration_that_the_filter_takes() {
             count += 1;
         }
     }
-    assert!(count > 1, "the reference and at least one example");
+    assert!(count > 1, "{count} configurations were found");
 }

@@ -2,32 +2,15 @@
 
 use std::{collections::HashSet, io::Read as _, thread, time::Duration};
 
-use meterr_tests::stack::{Options, Stack};
+use meterr_tests::{
+    calls::{assert_fields, chat, messages, told},
+    stack::{Options, Stack},
+};
 use serde_json::{Value, json};
-
-fn chat(model: &str, stream: bool) -> Value {
-    json!({ "model": model, "stream": stream, "messages": [{ "role": "user", "content": "Say hello." }] })
-}
-
-fn messages(stream: bool) -> Value {
-    json!({ "model": "claude-sonnet-4-5", "max_tokens": 200, "stream": stream,
-            "messages": [{ "role": "user", "content": "Say hello." }] })
-}
-
-/// The provider's reply is told in this header; it is the stand-in's own.
-fn told(behaviour: Value) -> (&'static str, String) {
-    ("x-test", behaviour.to_string())
-}
 
 fn tokens_per_minute(amount: u64, reserve: &str) -> Value {
     json!([{ "id": "tpm", "per": ["tenant"], "unit": "tokens", "amount": amount, "reserve": reserve,
              "window": { "kind": "fixed", "per": "hour" } }])
-}
-
-fn assert_fields(data: &Value, expected: &Value) {
-    for (name, value) in expected.as_object().expect("an object") {
-        assert_eq!(&data[name], value, "{name} in {data:#}");
-    }
 }
 
 #[test]
@@ -36,7 +19,7 @@ fn ok_a_chat_reply_is_counted_priced_tagged_and_delivered() {
     let reply = stack
         .post("/openai/v1/chat/completions")
         .header("x-tenant", "acme")
-        .tell(told(json!({ "input": 1200, "output": 300, "cached": 1000, "reasoning": 100 })))
+        .tell(told(&json!({ "input": 1200, "output": 300, "cached": 1000, "reasoning": 100 })))
         .send(&chat("gpt-4o-mini", false));
     assert_eq!(reply.status, 200, "{}", reply.text());
     let event = stack.events(1).remove(0);
@@ -74,7 +57,7 @@ fn ok_an_anthropic_stream_is_counted_with_its_cache_writes() {
     let stack = Stack::start(&Options::default());
     let behaviour =
         json!({ "input": 100, "output": 50, "cached": 2000, "cache_write": 300, "cache_5m": 100, "cache_1h": 200 });
-    let reply = stack.post("/anthropic/v1/messages").tell(told(behaviour)).send(&messages(true));
+    let reply = stack.post("/anthropic/v1/messages").tell(told(&behaviour)).send(&messages(true));
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(reply.text().contains("event: message_stop"));
     assert_fields(
@@ -99,11 +82,9 @@ fn ok_bytes_pass_unchanged_but_the_usage_chunk_that_nobody_asked_for() {
             body["stream_options"] = json!({ "include_usage": true });
             body
         };
-        let with = stack
-            .post("/openai/v1/chat/completions")
-            .tell(told(behaviour.clone()))
-            .send(&asked(chat("gpt-4o-mini", true)));
-        let without = stack.post("/openai/v1/chat/completions").tell(told(behaviour)).send(&chat("gpt-4o-mini", true));
+        let with =
+            stack.post("/openai/v1/chat/completions").tell(told(&behaviour)).send(&asked(chat("gpt-4o-mini", true)));
+        let without = stack.post("/openai/v1/chat/completions").tell(told(&behaviour)).send(&chat("gpt-4o-mini", true));
         assert_eq!(with.text(), stack.sent_by_provider(&with), "a stream that asked for usage is untouched");
         let sent = stack.sent_by_provider(&without);
         let hidden: String = sent.split_inclusive("\n\n").filter(|event| !event.contains(r#""choices":[]"#)).collect();
@@ -127,7 +108,7 @@ fn ok_gzip_replies_are_counted_and_pass_as_they_are() {
         let reply = stack
             .post("/openai/v1/chat/completions")
             .header("accept-encoding", "gzip, deflate, br, zstd")
-            .tell(told(json!({ "input": 5, "output": 6, "gzip": true, "rechunk": 3 })))
+            .tell(told(&json!({ "input": 5, "output": 6, "gzip": true, "rechunk": 3 })))
             .send(&body);
         assert_eq!(reply.header("content-encoding"), Some("gzip"), "{reply:?}");
         assert!(reply.bytes.starts_with(&[0x1f, 0x8b]), "still compressed");
@@ -143,7 +124,7 @@ fn ok_an_encoding_that_cannot_be_read_is_missing_never_zero() {
     let stack = Stack::start(&Options::default());
     let reply = stack
         .post("/openai/v1/chat/completions")
-        .tell(told(json!({ "encoding": "br" })))
+        .tell(told(&json!({ "encoding": "br" })))
         .send(&chat("gpt-4o-mini", false));
     assert_eq!(reply.status, 200);
     let data = &stack.events(1)[0]["data"];
@@ -162,7 +143,7 @@ fn ok_two_hundred_aborted_streams_leave_two_hundred_events_and_no_hold() {
         let mut stream = stack
             .post("/openai/v1/chat/completions")
             .header("x-tenant", "acme")
-            .tell(told(json!({ "chunks": 1000, "delay_ms": 2 })))
+            .tell(told(&json!({ "chunks": 1000, "delay_ms": 2 })))
             .open(&body);
         // The first event names the role only; text comes with the second.
         let mut first = [0; 512];
@@ -201,7 +182,7 @@ fn ok_an_upstream_that_goes_away_is_told_from_a_client_that_does() {
         [json!({ "chunks": 50, "cut_after_bytes": 700 }), json!({ "chunks": 50, "reset_after_bytes": 700 })]
     {
         let mut stream =
-            stack.post("/openai/v1/chat/completions").tell(told(behaviour)).open(&chat("gpt-4o-mini", true));
+            stack.post("/openai/v1/chat/completions").tell(told(&behaviour)).open(&chat("gpt-4o-mini", true));
         let mut rest = Vec::new();
         assert!(stream.read_to_end(&mut rest).is_err(), "the client sees the cut");
     }
@@ -218,8 +199,8 @@ fn ok_an_upstream_that_goes_away_is_told_from_a_client_that_does() {
 fn ok_an_error_in_the_middle_of_a_stream_is_the_providers() {
     let stack = Stack::start(&Options::default());
     let behaviour = json!({ "chunks": 5, "error_mid_stream": true });
-    stack.post("/anthropic/v1/messages").tell(told(behaviour.clone())).send(&messages(true));
-    stack.post("/openai/v1/chat/completions").tell(told(behaviour)).send(&chat("gpt-4o-mini", true));
+    stack.post("/anthropic/v1/messages").tell(told(&behaviour)).send(&messages(true));
+    stack.post("/openai/v1/chat/completions").tell(told(&behaviour)).send(&chat("gpt-4o-mini", true));
     for event in stack.events(2) {
         assert_fields(
             &event["data"],
@@ -235,7 +216,7 @@ fn ok_a_reply_with_trailers_settles_once() {
     let reply = stack
         .post("/openai/v1/chat/completions")
         .header("te", "trailers")
-        .tell(told(json!({ "input": 3, "output": 4, "trailers": true })))
+        .tell(told(&json!({ "input": 3, "output": 4, "trailers": true })))
         .send(&chat("gpt-4o-mini", false));
     assert_eq!(reply.status, 200);
     assert_fields(
@@ -255,7 +236,7 @@ fn ok_http_2_downstream() {
     let mut stream = stack
         .post("/openai/v1/chat/completions")
         .http2()
-        .tell(told(json!({ "chunks": 1000, "delay_ms": 2 })))
+        .tell(told(&json!({ "chunks": 1000, "delay_ms": 2 })))
         .open(&chat("gpt-4o-mini", true));
     stream.read_exact(&mut [0; 16]).expect("the stream has begun");
     drop(stream);
@@ -273,7 +254,7 @@ fn ok_a_megabyte_of_request_and_one_beyond_the_hold() {
             let mut body = chat("gpt-4o-mini", stream);
             body["messages"][0]["content"] = json!("word ".repeat(bytes / 5));
             let reply =
-                stack.post("/openai/v1/chat/completions").tell(told(json!({ "input": 9, "output": 9 }))).send(&body);
+                stack.post("/openai/v1/chat/completions").tell(told(&json!({ "input": 9, "output": 9 }))).send(&body);
             assert_eq!(reply.status, 200, "{bytes} bytes: {}", reply.text());
             let received = stack.received_by_provider(&reply);
             if bytes > 1_048_576 || !stream {
@@ -367,7 +348,7 @@ fn ok_sixty_four_clients_never_overshoot_a_worst_case_limit() {
                     stack
                         .post("/openai/v1/chat/completions")
                         .header("x-tenant", "acme")
-                        .tell(told(json!({ "input": 60, "output": 350, "delay_ms": 3 })))
+                        .tell(told(&json!({ "input": 60, "output": 350, "delay_ms": 3 })))
                         .send(&body);
                 }
             });

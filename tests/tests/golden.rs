@@ -2,8 +2,8 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `exchange.json` | what is shown, host, path, the request, status and headers of the reply; `gzip` compresses the body |
-//! | `response.json`, `response.sse` | the body of the reply, to the byte |
+//! | `exchange.json` | what is shown, `method` (POST), host, path, the `request` (or a `form`: names and values, `@name` for a file), status and headers of the reply; `gzip` compresses the body |
+//! | `response.json`, `.sse`, `.ndjson`, `.txt` | the body of the reply, to the byte |
 //! | `expected.json` | fields of the event's `data`, exactly; `present` names those that must be there with any value, `absent` those that must not be there, `pending` those that are known to come out wrong, and what is right |
 //! | `SOURCE` | where the shape and the numbers come from |
 //!
@@ -28,8 +28,19 @@ const PARTITIONS: u64 = 40;
 const VOLATILE: [&str; 5] = ["writer", "seq", "duration_ms", "upstream_ms", "ttft_ms"];
 
 /// Fields that must be told if they are there, besides all that count tokens.
-const TELLING: [&str; 7] =
-    ["usage_flags", "web_searches", "reason", "finish_reason", "service_tier", "cost_reported_usd", "limits"];
+const TELLING: [&str; 11] = [
+    "usage_flags",
+    "web_searches",
+    "images",
+    "pages",
+    "audio_seconds",
+    "characters",
+    "reason",
+    "finish_reason",
+    "service_tier",
+    "cost_reported_usd",
+    "limits",
+];
 
 struct Case {
     folder: PathBuf,
@@ -51,23 +62,39 @@ fn folders(of: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// The type and the bytes of the request.
+fn request_body(exchange: &Value) -> (&'static str, Vec<u8>) {
+    let Some(form) = exchange["form"].as_array() else {
+        let request = &exchange["request"];
+        return ("application/json", if request.is_null() { Vec::new() } else { request.to_string().into() });
+    };
+    let mut body = String::new();
+    for field in form {
+        let (name, value) = (field[0].as_str().expect("a name"), field[1].as_str().expect("a value"));
+        let (name, file) = name.strip_prefix('@').map_or((name, ""), |name| (name, "; filename=\"a.bin\""));
+        body += &format!("--golden\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n");
+    }
+    ("multipart/form-data; boundary=golden", (body + "--golden--\r\n").into_bytes())
+}
+
 impl Case {
     fn read(folder: PathBuf) -> Self {
         let exchange = json(&folder.join("exchange.json"));
         let text = |name: &str| exchange[name].as_str().unwrap_or_else(|| panic!("{}: {name}", folder.display()));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let (content_type, request_body) = request_body(&exchange);
         let request = vec![
-            pair(":method", "POST"),
+            pair(":method", exchange["method"].as_str().unwrap_or("POST")),
             pair(":authority", text("host")),
             pair(":path", text("path")),
-            pair("content-type", "application/json"),
+            pair("content-type", content_type),
         ];
         let status = exchange["status"].as_u64().expect("a status").to_string();
         let mut response = vec![pair(":status", &status)];
         for (name, value) in exchange["headers"].as_object().expect("headers") {
             response.push(pair(name, value.as_str().expect("a text")));
         }
-        let bodies = ["response.json", "response.sse"].map(|name| folder.join(name));
+        let bodies = ["response.json", "response.sse", "response.ndjson", "response.txt"].map(|name| folder.join(name));
         let body = bodies.iter().find(|path| path.exists()).unwrap_or_else(|| panic!("{}: no body", folder.display()));
         let mut response_body = fs::read(body).expect("a file");
         if exchange["gzip"] == true {
@@ -82,12 +109,7 @@ impl Case {
         Self {
             name: format!("{}/{}", parts[1], parts[0]),
             expected: json(&folder.join("expected.json")).as_object().expect("an object").clone(),
-            recorded: Recorded {
-                request,
-                request_body: exchange["request"].to_string().into(),
-                response,
-                response_body,
-            },
+            recorded: Recorded { request, request_body, response, response_body },
             folder,
         }
     }

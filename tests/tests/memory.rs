@@ -12,7 +12,7 @@ use meterr_core::{
     effect::Effect,
     exchange::{Exchange, StreamEnd},
     head::Headers,
-    host::Host,
+    host::{Host, NoProperties},
     random::Random,
     service::Service,
     store::MemoryStore,
@@ -257,7 +257,7 @@ fn run(stream: &Stream, wanted: usize, service: &mut Service, store: &MemoryStor
     let mut step = |exchange: &mut Exchange, run: &mut dyn FnMut(&mut Exchange, &mut Service, &mut Host<'_>)| {
         millis += 1;
         let now = Timestamp::from_secs(1_790_000_000).plus_millis(millis);
-        run(exchange, service, &mut Host { store, now, effects: &mut effects });
+        run(exchange, service, &mut Host { store, properties: &NoProperties, now, effects: &mut effects });
         let mut tokens = Vec::new();
         for effect in effects.drain(..) {
             match effect {
@@ -267,7 +267,12 @@ fn run(stream: &Stream, wanted: usize, service: &mut Service, store: &MemoryStor
             }
         }
         for token in tokens {
-            service.on_callout_response(token, Some(202), None, &mut Host { store, now, effects: &mut effects });
+            service.on_callout_response(
+                token,
+                Some(202),
+                None,
+                &mut Host { store, properties: &NoProperties, now, effects: &mut effects },
+            );
             effects.clear();
         }
     };

@@ -79,10 +79,12 @@ pub enum Effect {
     ReplaceResponseChunk(Vec<u8>),
     /// Write the stream's filter state `wasm.<key>`.
     SetFilterState(&'static str, Vec<u8>),
-    /// Write the registered filter state `envoy.ratelimit.hits_addend`.
+    /// Write the registered filter state `envoy.ratelimit.hits_addend`: at most 1,000,000,000, the most that Envoy charges at once.
     SetHitsAddend(u64),
     /// Add to a counter, set a gauge or record into a histogram, by the metric's kind.
     Measure(Metric, u64),
+    /// Move a gauge up or down.
+    Move(Metric, i64),
     /// Write a log record.
     Log(Level, String),
     /// POST to the collector; the answer comes to `Service::on_callout_response` under the same token.

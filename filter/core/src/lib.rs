@@ -63,6 +63,7 @@ pub mod limit;
 pub mod metric;
 mod path;
 pub mod price;
+mod protobuf;
 pub mod provider;
 pub mod random;
 pub mod request;

@@ -42,6 +42,16 @@ pub enum Metric {
     DurationMs(Rc<str>, Rc<str>),
     /// `meterr_limit_decisions_total{limit,decision}`: what each limit said.
     LimitDecisions(Rc<str>, &'static str),
+    /// `meterr_limit_counters_total{limit,result}`: descriptors of a limit that had no counter: `created` is how many keys of shared data the limit
+    /// has taken so far, `shared` how often a request was counted by the counter that all share past `max_descriptors`.
+    LimitCounters(Rc<str>, &'static str),
+    /// `meterr_queue_waiting{limit}`: requests that wait for a limit now.
+    QueueWaiting(Rc<str>),
+    /// `meterr_queue_wait_ms{limit}`: how long requests waited, however their wait ended.
+    QueueWaitMs(Rc<str>),
+    /// `meterr_queue_total{limit,result}`: how waits ended: `admitted`, `timed_out`, `refused` by another limit, `left` by the client; or `full`: there
+    /// was no place.
+    Queue(Rc<str>, &'static str),
     /// `meterr_events_total{result}`: accepted, delivered, `dead_lettered`, dropped.
     Events(&'static str),
     /// `meterr_event_queue_bytes`: bytes of undelivered events in the whole process.
@@ -61,13 +71,15 @@ impl Metric {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::EventQueueBytes | Self::EventOldestMs => Kind::Gauge,
-            Self::TimeToFirstTokenMs(..) | Self::DurationMs(..) => Kind::Histogram,
+            Self::EventQueueBytes | Self::EventOldestMs | Self::QueueWaiting(..) => Kind::Gauge,
+            Self::TimeToFirstTokenMs(..) | Self::DurationMs(..) | Self::QueueWaitMs(..) => Kind::Histogram,
             Self::Requests(..)
             | Self::Tokens(..)
             | Self::CostMicrousd(..)
             | Self::UsageStatus(..)
             | Self::LimitDecisions(..)
+            | Self::LimitCounters(..)
+            | Self::Queue(..)
             | Self::Events(..)
             | Self::Callouts(..)
             | Self::Unmetered(..)
@@ -94,6 +106,12 @@ impl Metric {
             Self::LimitDecisions(limit, decision) => {
                 labelled("meterr_limit_decisions_total", &[("limit", limit), ("decision", decision)])
             }
+            Self::LimitCounters(limit, used) => {
+                labelled("meterr_limit_counters_total", &[("limit", limit), ("result", used)])
+            }
+            Self::QueueWaiting(limit) => labelled("meterr_queue_waiting", &[("limit", limit)]),
+            Self::QueueWaitMs(limit) => labelled("meterr_queue_wait_ms", &[("limit", limit)]),
+            Self::Queue(limit, result) => labelled("meterr_queue_total", &[("limit", limit), ("result", result)]),
             Self::Events(result) => labelled("meterr_events_total", &[("result", result)]),
             Self::EventQueueBytes => labelled("meterr_event_queue_bytes", &[]),
             Self::EventOldestMs => labelled("meterr_event_oldest_ms", &[]),

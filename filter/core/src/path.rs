@@ -21,6 +21,13 @@ pub(crate) fn decoded(mut text: &[u8]) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
+/// The first value of that name in a query, percent-decoded; `None` if it is not there or empty.
+pub(crate) fn query_value(query: &[u8], name: &str) -> Option<Vec<u8>> {
+    let mut pairs = query.split(|b| *b == b'&');
+    let value = pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    Some(decoded(value).collect()).filter(|decoded: &Vec<u8>| !decoded.is_empty())
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
@@ -35,6 +42,14 @@ mod tests {
         assert_eq!(split(b"/a#b?c"), (&b"/a"[..], None));
         assert_eq!(split(b""), (&b""[..], None));
         assert_eq!(split(b"/a?"), (&b"/a"[..], Some(&b""[..])));
+    }
+
+    #[test]
+    fn ok_and_err_query_values() {
+        let value = |query: &str, name| query_value(query.as_bytes(), name);
+        assert_eq!(value("a=1&model=gpt%2Dx&model=y", "model"), Some(b"gpt-x".to_vec()));
+        assert_eq!(value("modelx=1&model=", "model"), None);
+        assert_eq!(value("", "model"), None);
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crate::{
     event::{self, UsageEvent},
     host::Host,
     identity::credential::CredentialKey,
-    limit::Unsettled,
+    limit::{
+        Alert, Subject, Unsettled,
+        queue::{LOOK_MS, Queue},
+    },
     metric::Metric,
     random::Random,
     setup::Setup,
@@ -37,6 +40,7 @@ pub struct Service {
     environment_key: Option<CredentialKey>,
     series: SeriesTable,
     unsettled: Vec<Unsettled>,
+    queue: Queue,
     tick_ms: u32,
     source: String,
 }
@@ -65,6 +69,7 @@ impl Service {
             environment_key,
             series: SeriesTable::new(&config.tags),
             unsettled: Vec::new(),
+            queue: Queue::default(),
             tick_ms: IDLE_TICK_MS,
             source,
             setup: Rc::new(Setup::new(config)),
@@ -121,6 +126,16 @@ impl Service {
         &mut self.random
     }
 
+    pub(crate) const fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    /// Whether a request waits whose turn it may be.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     pub(crate) const fn series(&mut self) -> &mut SeriesTable {
         &mut self.series
     }
@@ -130,12 +145,14 @@ impl Service {
         if let Some(key) = self.environment_key.as_ref().or(self.credential_key.as_ref()) {
             return key.clone();
         }
-        let key = self.process_key(host);
-        self.credential_key = Some(key.clone());
+        let (key, is_shared) = self.process_key(host);
+        // A key that nobody else has is no good for longer than this request.
+        self.credential_key = is_shared.then(|| key.clone());
         key
     }
 
-    fn process_key(&mut self, host: &mut Host<'_>) -> CredentialKey {
+    /// The key, and whether the whole process has it.
+    fn process_key(&mut self, host: &mut Host<'_>) -> (CredentialKey, bool) {
         let made: Vec<u8> = (0..4).flat_map(|_| self.random.next().to_le_bytes()).collect();
         match host.store.create(CREDENTIAL_KEY, &made) {
             Ok(()) => {
@@ -143,13 +160,13 @@ impl Service {
                 let text =
                     format!("meterr: {name} is not set: key ids come from a random key and change when Envoy restarts");
                 host.effect(Effect::Log(Level::Warn, text));
-                CredentialKey::new(&made)
+                (CredentialKey::new(&made), true)
             }
             Err(StoreError::Conflict) => match host.store.read(CREDENTIAL_KEY) {
-                Ok(Some((key, _))) => CredentialKey::new(&key),
-                Ok(None) | Err(_) => CredentialKey::new(&made),
+                Ok(Some((key, _))) => (CredentialKey::new(&key), true),
+                Ok(None) | Err(_) => (CredentialKey::new(&made), false),
             },
-            Err(StoreError::Host(_)) => CredentialKey::new(&made),
+            Err(StoreError::Host(_)) => (CredentialKey::new(&made), false),
         }
     }
 
@@ -162,6 +179,15 @@ impl Service {
         accepted
     }
 
+    /// Tells the collector that a counter has passed a part of its amount.
+    pub(crate) fn alert(&mut self, alert: &Alert, of: &Subject<'_>, host: &mut Host<'_>) {
+        let id = self.random.uuid_v7(host.now);
+        let (source, now) = (&self.source, host.now);
+        let mut encode = |writer, seq| event::encode::alert(alert, of, (id, now), source, (writer, seq));
+        self.exporter.accept(host.store, host.now, host.effects, &mut encode);
+        self.set_tick(host);
+    }
+
     /// Keeps a settlement that the store did not take.
     pub(crate) fn keep_unsettled(&mut self, unsettled: Unsettled, host: &mut Host<'_>) {
         host.count(Metric::Errors("settle_deferred"));
@@ -172,8 +198,10 @@ impl Service {
         self.unsettled.push(unsettled);
     }
 
-    fn set_tick(&mut self, host: &mut Host<'_>) {
-        let wanted = self.exporter.next_tick_ms(host.now).min(IDLE_TICK_MS);
+    /// Asks for the ticks that are needed now.
+    pub(crate) fn set_tick(&mut self, host: &mut Host<'_>) {
+        let most = if self.queue.is_empty() { IDLE_TICK_MS } else { LOOK_MS };
+        let wanted = self.exporter.next_tick_ms(host.now).min(most);
         if wanted != self.tick_ms {
             self.tick_ms = wanted;
             host.effect(Effect::SetTick(wanted));

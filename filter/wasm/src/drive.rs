@@ -32,6 +32,7 @@ impl Driver<'_> {
             Effect::SetFilterState(key, value) => abi::set_property(key, &value),
             Effect::SetHitsAddend(tokens) => hits_addend(tokens),
             Effect::Measure(metric, value) => self.metrics.measure(metric, value),
+            Effect::Move(metric, by) => self.metrics.shift(metric, by),
             Effect::Log(level, message) => {
                 abi::log(log_level(level), &message);
                 Ok(())

@@ -14,6 +14,7 @@ use crate::{
     abi::{self, Buffer, Map},
     drive::{self, Driver},
     metrics::Metrics,
+    properties::StreamProperties,
     store::SharedData,
 };
 
@@ -153,15 +154,42 @@ impl Filter {
         let mut ids: Vec<u32> = self.streams.iter().filter(|(_, stream)| silent(stream)).map(|(id, _)| *id).collect();
         ids.sort_unstable();
         for id in &ids {
-            if abi::set_effective_context(*id).is_ok() {
-                let action = self.stream(*id, |exchange, service, host| exchange.on_body_overdue(service, host));
-                if action == 0 && abi::resume(abi::Direction::Request).is_err() {
-                    abi::log(1, "meterr: a held stream could not be resumed: it is gone");
-                }
+            self.resume(*id, |exchange, service, host| exchange.on_body_overdue(service, host));
+        }
+        let acted = self.take_turns(root, now) || !ids.is_empty();
+        if acted && abi::set_effective_context(root).is_err() {
+            abi::log(1, "meterr: the root context is gone");
+        }
+    }
+
+    /// Lets requests that wait for quota look whether there is some, first come first served.
+    fn take_turns(&mut self, root: u32, now: Timestamp) -> bool {
+        if !self.roots.get(&root).is_some_and(|root| root.service.has_waiting()) {
+            return false;
+        }
+        let of_root = self.streams.iter().filter(|(_, stream)| stream.root == root);
+        let mut waiting: Vec<(u64, u32)> =
+            of_root.filter_map(|(id, stream)| Some((stream.exchange.ticket()?, *id))).collect();
+        waiting.sort_unstable();
+        let mut acted = false;
+        for (_, id) in waiting {
+            let (Some(stream), Some(root)) = (self.streams.get(&id), self.roots.get_mut(&root)) else { continue };
+            if stream.exchange.is_on_turn(&mut root.service, now) {
+                acted = true;
+                self.resume(id, |exchange, service, host| exchange.on_turn(service, host));
             }
         }
-        if !ids.is_empty() && abi::set_effective_context(root).is_err() {
-            abi::log(1, "meterr: the root context is gone");
+        acted
+    }
+
+    /// Runs a callback of a stream that is held, outside of its own callbacks, and lets it go if the core says so.
+    fn resume(&mut self, id: u32, run: impl FnOnce(&mut Exchange, &mut Service, &mut Host<'_>) -> Verdict) {
+        if abi::set_effective_context(id).is_err() {
+            return;
+        }
+        let action = self.stream(id, run);
+        if action == 0 && abi::resume(abi::Direction::Request).is_err() {
+            abi::log(1, "meterr: a held stream could not be resumed: it is gone");
         }
     }
 
@@ -185,7 +213,7 @@ impl Filter {
         let Some(root) = self.roots.get_mut(&id) else { return };
         let mut effects = core::mem::take(&mut self.effects);
         let now = Timestamp(abi::now());
-        let mut host = Host { store: &SharedData, now, effects: &mut effects };
+        let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
         run(&mut root.service, &mut host);
         self.drain(id, effects);
     }
@@ -196,7 +224,7 @@ impl Filter {
         let Some(root) = self.roots.get_mut(&root_id) else { return 0 };
         let mut effects = core::mem::take(&mut self.effects);
         let now = Timestamp(abi::now());
-        let mut host = Host { store: &SharedData, now, effects: &mut effects };
+        let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
         let verdict = run(&mut stream.exchange, &mut root.service, &mut host);
         stream.held_since = if stream.exchange.is_held() { stream.held_since.or(Some(now)) } else { None };
         self.drain(root_id, effects);
@@ -217,7 +245,7 @@ impl Filter {
             // What the host refuses at once is retried on a later tick: the answer holds no new callout.
             let now = Timestamp(abi::now());
             for token in refused {
-                let mut host = Host { store: &SharedData, now, effects: &mut effects };
+                let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
                 root.service.on_callout_refused(token, &mut host);
             }
             for effect in effects.drain(..) {

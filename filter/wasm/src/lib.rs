@@ -3,7 +3,7 @@
 //! - [`abi`]: hostcalls that return statuses
 //! - [`filter`]: the contexts of one VM, and what each callback hands to the core
 //! - [`drive`]: carries out what the core asks for
-//! - [`store`], [`metrics`]: shared data and metric ids
+//! - [`store`], [`metrics`], [`properties`]: shared data, metric ids, what Envoy knows of a stream
 //!
 //! Only the callbacks that are needed are exported: one that is not exported costs nothing.
 
@@ -14,4 +14,5 @@ mod drive;
 mod exports;
 mod filter;
 mod metrics;
+mod properties;
 mod store;

@@ -5,7 +5,7 @@ use meterr_core::{
     effect::{Effect, LocalReply, Verdict},
     exchange::{Exchange, StreamEnd},
     head::Headers,
-    host::Host,
+    host::{Host, NoProperties},
     service::Service,
     store::MemoryStore,
     time::Timestamp,
@@ -128,7 +128,10 @@ impl World {
     fn step<T>(&mut self, run: impl FnOnce(&mut Service, &mut Host<'_>) -> T) -> T {
         self.now += 1;
         let now = Timestamp::from_secs(1_790_000_000).plus_millis(self.now);
-        run(&mut self.service, &mut Host { store: &self.store, now, effects: &mut self.effects })
+        run(
+            &mut self.service,
+            &mut Host { store: &self.store, properties: &NoProperties, now, effects: &mut self.effects },
+        )
     }
 
     /// The data of the only event.

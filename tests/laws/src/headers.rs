@@ -1,6 +1,12 @@
 //! Headers of requests and of replies.
 
-use meterr_core::{effect::Effect, host::Host, service::Service, store::MemoryStore, time::Timestamp};
+use meterr_core::{
+    effect::Effect,
+    host::{Host, NoProperties},
+    service::Service,
+    store::MemoryStore,
+    time::Timestamp,
+};
 
 use crate::{
     cut::Cut,
@@ -50,7 +56,7 @@ fn retry_after(text: &[u8]) {
     let (store, mut effects) = (MemoryStore::default(), Vec::new());
     for secs in [0, 1_790_000_000, 1 << 33] {
         let now = Timestamp::from_secs(secs);
-        let mut host = Host { store: &store, now, effects: &mut effects };
+        let mut host = Host { store: &store, properties: &NoProperties, now, effects: &mut effects };
         service.on_tick(&mut host);
         for token in 0..3 {
             service.on_callout_response(token, Some(429), Some(text), &mut host);

@@ -25,7 +25,7 @@ enum Kind {
     Null,
     Bool(bool),
     Number(Vec<u8>),
-    Text { head: Vec<u8>, bytes: u64, non_ascii: u64 },
+    Text { head: Vec<u8>, bytes: u64, non_ascii: u64, chars: u64 },
     ObjectStart,
     ObjectEnd(u64),
     ArrayStart,
@@ -38,7 +38,9 @@ impl Picked {
             Value::Null => Kind::Null,
             Value::Bool(value) => Kind::Bool(value),
             Value::Number(digits) => Kind::Number(digits.to_vec()),
-            Value::Text { head, bytes, non_ascii } => Kind::Text { head: head.to_vec(), bytes, non_ascii },
+            Value::Text { head, bytes, non_ascii, chars } => {
+                Kind::Text { head: head.to_vec(), bytes, non_ascii, chars }
+            }
             Value::ObjectStart => Kind::ObjectStart,
             Value::ObjectEnd(members) => Kind::ObjectEnd(members),
             Value::ArrayStart => Kind::ArrayStart,
@@ -71,6 +73,7 @@ fn wanted(tree: &Tree, shape: Option<&'static Shape>, found: &mut Vec<(Field, Ki
             head: text.as_bytes()[..text.len().min(MAX_TEXT)].to_vec(),
             bytes: count(text.len()),
             non_ascii: count(text.bytes().filter(|byte| !byte.is_ascii()).count()),
+            chars: count(text.chars().count()),
         }),
         Tree::Array(items) => {
             tell(Kind::ArrayStart);

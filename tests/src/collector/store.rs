@@ -75,16 +75,17 @@ impl Store {
         Ok(self.0.query_row("select count(*) from events where type = 'ai.meterr.usage.v1'", [], |row| row.get(0))?)
     }
 
-    /// Usage events in the order of their arrival; the query may hold `limit`.
+    /// Events in the order of their arrival; the query may hold `limit`, and `type` where it is not usage events that are wanted.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn events(&self, query: &str) -> Result<Value> {
         let limit: i64 = parameter(query, "limit").and_then(|value| value.parse().ok()).unwrap_or(-1);
+        let kind = parameter(query, "type").unwrap_or_else(|| "ai.meterr.usage.v1".to_owned());
         let mut statement = self.0.prepare_cached(
-            "select event from arrivals join events using (source, id) where type = 'ai.meterr.usage.v1' order by n limit ?1",
+            "select event from arrivals join events using (source, id) where type = ?2 order by n limit ?1",
         )?;
-        let texts = statement.query_map([limit], |row| row.get::<_, String>(0))?;
+        let texts = statement.query_map(params![limit, kind], |row| row.get::<_, String>(0))?;
         let mut events = Vec::new();
         for text in texts {
             events.push(serde_json::from_str(&text?)?);
@@ -136,7 +137,7 @@ impl Store {
                 _ => 0,
             };
             // A heartbeat tells the last number given: that event itself must be there too.
-            let expected = if kind == "ai.meterr.usage.v1" { seq - 1 } else { seq };
+            let expected = if kind == "ai.meterr.heartbeat.v1" { seq } else { seq - 1 };
             if expected > before {
                 gaps.push(json!({ "source": source, "writer": writer, "from": before + 1, "to": expected }));
             }

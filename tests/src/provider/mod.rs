@@ -11,13 +11,14 @@ use std::{
 use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper::{HeaderMap, Request, Response, StatusCode, body::Incoming};
 use serde_json::{Value, json};
 
 mod behaviour;
 mod body;
 mod check;
 mod pack;
+mod realtime;
 mod words;
 
 pub use behaviour::Behaviour;
@@ -46,6 +47,7 @@ struct State {
 struct Exchanges {
     count: u64,
     order: VecDeque<String>,
+    heads: HashMap<String, HeaderMap>,
     received: HashMap<String, Bytes>,
     sent: HashMap<String, Bytes>,
 }
@@ -82,6 +84,12 @@ impl Provider {
         lock(&self.state.exchanges).count
     }
 
+    /// The headers that came with the exchange of that `x-stand-in-id`.
+    #[must_use]
+    pub fn head(&self, id: &str) -> Option<HeaderMap> {
+        lock(&self.state.exchanges).heads.get(id).cloned()
+    }
+
     /// The body that came with the exchange of that `x-stand-in-id`.
     #[must_use]
     pub fn received(&self, id: &str) -> Option<Bytes> {
@@ -96,20 +104,29 @@ impl Provider {
 }
 
 impl State {
-    fn remember(&self, received: Bytes, sent: Bytes) -> String {
+    fn remember(&self, head: HeaderMap, received: Bytes, sent: Bytes) -> String {
         let mut exchanges = lock(&self.exchanges);
         exchanges.count += 1;
         let id = exchanges.count.to_string();
         exchanges.order.push_back(id.clone());
+        exchanges.heads.insert(id.clone(), head);
         exchanges.received.insert(id.clone(), received);
         exchanges.sent.insert(id.clone(), sent);
         if exchanges.order.len() > MAX_REMEMBERED
             && let Some(oldest) = exchanges.order.pop_front()
         {
+            exchanges.heads.remove(&oldest);
             exchanges.received.remove(&oldest);
             exchanges.sent.remove(&oldest);
         }
         id
+    }
+
+    /// Replaces what is remembered of an exchange that went on after its headers.
+    fn update(&self, id: &str, received: Bytes, sent: Bytes) {
+        let mut exchanges = lock(&self.exchanges);
+        exchanges.received.insert(id.to_owned(), received);
+        exchanges.sent.insert(id.to_owned(), sent);
     }
 
     fn complain(&self, complaint: String) {
@@ -119,6 +136,10 @@ impl State {
 
 impl Handler for State {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> io::Result<Response<Body>> {
+        let speaks_messages = |path: &str| path.ends_with("/v1/realtime") || path.ends_with("/v1/responses");
+        if speaks_messages(request.uri().path()) && request.headers().contains_key("upgrade") {
+            return realtime::answer(&self, request, connection);
+        }
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -155,7 +176,7 @@ impl Handler for State {
             // White space before JSON means nothing.
             reply.insert(0, " ".repeat(behaviour.pad_bytes));
         }
-        let id = self.remember(body, Bytes::from(reply.concat()));
+        let id = self.remember(head.headers, body, Bytes::from(reply.concat()));
         tokio::time::sleep(behaviour.delay()).await;
         let is_stream = asked["stream"] == true;
         let mut response = Response::builder()

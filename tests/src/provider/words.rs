@@ -35,7 +35,7 @@ pub(super) fn reply(dialect: Dialect, asked: &Value, behaviour: &Behaviour) -> V
 
 const WORDS: [&str; 8] = ["Hello", " there", ", the", " answer", " is", " forty", "-two", "."];
 
-fn word(nth: usize) -> &'static str {
+pub(super) fn word(nth: usize) -> &'static str {
     WORDS[nth % WORDS.len()]
 }
 

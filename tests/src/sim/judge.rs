@@ -3,7 +3,7 @@
 use meterr_core::{
     effect::{LocalReply, Verdict},
     exchange::Exchange,
-    host::Host,
+    host::{Host, NoProperties},
     time::Timestamp,
 };
 use serde_json::Value;
@@ -44,7 +44,8 @@ impl World {
         let mut effects = Vec::new();
         let mut refusal = None;
         for step in steps.iter().chain([&Step::Done("downstream_remote_disconnect")]) {
-            let mut host = Host { store, now: Timestamp::from_millis(at), effects: &mut effects };
+            let mut host =
+                Host { store, properties: &NoProperties, now: Timestamp::from_millis(at), effects: &mut effects };
             if let Verdict::Reply(reply) = run_request(&mut exchange, request, step, &mut service, &mut host) {
                 refusal = Some(reply);
             }
@@ -208,7 +209,7 @@ impl World {
                     Err(format!("{} held {} and owes {truth}: {}", rule.id, claim.held, about()))
                 },
             );
-            self.judge_overshoot(stream, claim, entry, data, truth);
+            self.judge_overshoot(stream, claim, data, truth);
             match (is_done, is_open) {
                 (true, true) => {
                     self.reference.borrow_mut().doubt(std::slice::from_ref(claim), &stream.request.subject, when);
@@ -258,7 +259,7 @@ impl World {
     }
 
     /// Under `worst_case` no window takes more than its amount, and no exchange more than its hold; requests never do.
-    fn judge_overshoot(&self, stream: &Stream, claim: &Claim, entry: &Value, data: &Value, truth: u64) {
+    fn judge_overshoot(&self, stream: &Stream, claim: &Claim, data: &Value, truth: u64) {
         let rule = &self.scene.rules[claim.rule];
         let is_bounded = !data["usage_flags"].as_str().is_some_and(|flags| flags.contains("unbounded"));
         if rule.unit == Unit::Tokens && (rule.reserve != "worst_case" || !is_bounded) {
@@ -266,11 +267,10 @@ impl World {
         }
         let epoch = |ms: u64| ms / 1_000 / EPOCH_SECS;
         let may_have_expired = epoch(self.latest.get()) >= epoch(stream.admitted_at) + 2;
-        let window = entry["reset_at"].as_str().unwrap_or_default();
         let charged = self.reference.borrow_mut().charge(
+            stream.id,
             claim,
             &stream.request.subject,
-            window,
             truth,
             rule.unit == Unit::Tokens && may_have_expired,
         );

@@ -63,7 +63,7 @@ impl Rule {
         let unit = if self.unit == Unit::Requests { "requests" } else { "tokens" };
         let store = if self.allow_on_error { "allow" } else { "reject" };
         let mut rule = json!({ "id": self.id, "per": self.per, "unit": unit, "amount": self.amount, "reserve": self.reserve,
-            "window": { "kind": "fixed", "per": self.window }, "assume_output_tokens": 60, "on_store_error": store });
+            "window": { "kind": "fixed", "per": self.window }, "assume_output_tokens": 60, "on_store_error": store, "notify_at": [] });
         if let Some(model) = self.model {
             rule["match"] = json!({ "model": [format!("{model}*")] });
         }
@@ -184,15 +184,23 @@ pub struct Reference {
     cells: BTreeMap<(usize, String), Cell>,
     /// In which window each open exchange was admitted, by exchange and rule.
     admitted: BTreeMap<(u64, usize), u64>,
-    /// What events say was settled, by the window that they name; and whether a hold may have expired before it settled.
-    windows: BTreeMap<(usize, String, String), (u64, bool)>,
+    /// The same where it is known for sure, and for good.
+    counted_in: BTreeMap<(u64, usize), u64>,
+    /// What exchanges settled, by the window that they were admitted in; and whether a hold may have expired before it settled.
+    windows: BTreeMap<(usize, String, u64), (u64, bool)>,
 }
 
 impl Reference {
     /// Of these limits.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules, cells: BTreeMap::new(), admitted: BTreeMap::new(), windows: BTreeMap::new() }
+        Self {
+            rules,
+            cells: BTreeMap::new(),
+            admitted: BTreeMap::new(),
+            counted_in: BTreeMap::new(),
+            windows: BTreeMap::new(),
+        }
     }
 
     /// The limits.
@@ -231,17 +239,21 @@ impl Reference {
     /// An exchange was admitted.
     pub fn admit(&mut self, exchange: u64, claims: &[Claim], subject: &Subject, when: When) {
         for claim in claims {
-            let end = self.with(claim.rule, subject, |rule, cell| {
+            let (end, is_sure) = self.with(claim.rule, subject, |rule, cell| {
                 cell.touch(rule, when);
+                let is_sure = cell.is_known() && rule.end(when.now) == rule.end(when.until);
                 match rule.unit {
                     Unit::Requests => cell.settled += claim.held,
                     Unit::Tokens => {
                         cell.holds.insert(exchange, (claim.held, cell.epoch));
                     }
                 }
-                cell.end
+                (cell.end, is_sure)
             });
             self.admitted.insert((exchange, claim.rule), end);
+            if is_sure {
+                self.counted_in.insert((exchange, claim.rule), end);
+            }
         }
     }
 
@@ -277,22 +289,23 @@ impl Reference {
         }
     }
 
-    /// An event says that a window was charged. No window takes more than its amount, unless a hold may have expired.
+    /// What an exchange used is charged to the window that it was admitted in. No window takes more than its amount, unless a hold may have
+    /// expired. Where the window is not known for sure, nothing is said.
     ///
     /// # Errors
     /// The law that is broken.
     pub fn charge(
         &mut self,
+        exchange: u64,
         claim: &Claim,
         subject: &Subject,
-        window: &str,
         charged: u64,
         may_have_expired: bool,
     ) -> Result<(), String> {
+        let Some(window) = self.counted_in.remove(&(exchange, claim.rule)) else { return Ok(()) };
         let rule = &self.rules[claim.rule];
         let descriptor = rule.descriptor(subject);
-        let (sum, is_exempt) =
-            self.windows.entry((claim.rule, descriptor.clone(), window.to_owned())).or_insert((0, false));
+        let (sum, is_exempt) = self.windows.entry((claim.rule, descriptor.clone(), window)).or_insert((0, false));
         *sum += charged;
         *is_exempt |= may_have_expired;
         if *is_exempt || *sum <= claim.amount {

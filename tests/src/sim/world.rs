@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use meterr_core::{
     effect::{Callout, Effect, Verdict},
-    host::Host,
+    host::{Host, NoProperties},
     metric::Metric,
     random::Random,
     service::Service,
@@ -203,7 +203,8 @@ impl World {
         let (interruptions, errors, now) = (self.interruptions.get(), self.errors.get(), self.now.get());
         let mut effects = Vec::new();
         let store = Disturbed { world: self, depth };
-        let mut host = Host { store: &store, now: Timestamp::from_millis(now), effects: &mut effects };
+        let mut host =
+            Host { store: &store, properties: &NoProperties, now: Timestamp::from_millis(now), effects: &mut effects };
         let verdict = run(worker, &mut host);
         let mut ran = Ran {
             is_whole: depth == 0 && self.interruptions.get() == interruptions,

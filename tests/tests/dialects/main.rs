@@ -5,6 +5,7 @@
 
 mod chat;
 mod events;
+mod free;
 mod vectors;
 
 use meterr_tests::recorded::Recorded;
@@ -82,6 +83,31 @@ fn ok_a_stream_that_stops_anywhere_never_tells_more_than_the_whole() {
                 );
             }
         }
+    }
+}
+
+/// Lists, files and what is kept tell usage that was billed, or none at all: they pass without an event.
+#[test]
+fn ok_what_is_only_looked_at_makes_no_event() {
+    for (host, asked) in [
+        ("api.openai.com", "GET /v1/models"),
+        ("api.openai.com", "GET /v1/chat/completions"),
+        ("api.openai.com", "GET /v1/chat/completions/chatcmpl-1"),
+        ("api.openai.com", "GET /v1/responses/resp_1/input_items"),
+        ("api.openai.com", "DELETE /v1/responses/resp_1"),
+        ("api.openai.com", "GET /v1/batches"),
+        ("api.openai.com", "GET /v1/files/file-1/content"),
+        ("api.anthropic.com", "GET /v1/messages/batches"),
+        ("api.anthropic.com", "GET /v1/messages/batches/msgbatch_1"),
+        ("generativelanguage.googleapis.com", "POST /v1beta/cachedContents"),
+        ("generativelanguage.googleapis.com", "GET /v1beta/cachedContents/c"),
+        ("openrouter.ai", "GET /api/v1/generation?id=gen-1"),
+        ("api.mistral.ai", "GET /v1/conversations/conv_1"),
+        ("ollama.com", "GET /api/tags"),
+    ] {
+        let reply = br#"{"usage":{"prompt_tokens":8,"completion_tokens":9},"usageMetadata":{"totalTokenCount":7}}"#;
+        let vector = vectors::vector("", host, asked, Value::Null, vectors::JSON, reply.to_vec(), json!({}));
+        assert_eq!(vector.read(&[]), Value::Null, "{asked}");
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     Vector, chat,
     events::{chunks, converse, lines, message, named_sse, sse},
+    free,
 };
 
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
@@ -29,7 +30,7 @@ pub(crate) fn whole(reply: &Value) -> Vec<u8> {
 }
 
 pub(crate) fn all() -> Vec<Vector> {
-    [chat::all(), openai(), gemini(), bedrock(), others(), free()].into_iter().flatten().collect()
+    [chat::all(), openai(), gemini(), bedrock(), others(), free::all()].into_iter().flatten().collect()
 }
 
 fn openai() -> Vec<Vector> {
@@ -337,6 +338,20 @@ fn bedrock() -> Vec<Vector> {
             json!({ "outcome": "provider_error", "reason": "error_in_body", "status": 200 }),
         ),
         vector(
+            "invoke that fails in the middle",
+            host,
+            "POST /model/meta.llama3-8b-instruct-v1:0/invoke-with-response-stream",
+            json!({ "prompt": "Hi." }),
+            EVENTS,
+            [
+                chunks(&[json!({ "generation": "He", "prompt_token_count": 10, "generation_token_count": 1, "stop_reason": null })]),
+                message("modelStreamErrorException", ":exception-type", br#"{"message":"no","originalStatusCode":500}"#),
+            ]
+            .concat(),
+            json!({ "outcome": "provider_error", "reason": "error_in_body", "status": 200, "usage_status": "partial",
+                "input_tokens": 10, "output_tokens": 1 }),
+        ),
+        vector(
             "invoke of Claude, streamed",
             host,
             "POST /model/anthropic.claude-3-haiku-20240307-v1:0/invoke-with-response-stream",
@@ -480,68 +495,6 @@ fn others() -> Vec<Vector> {
             whole(&json!({ "id": "msg", "type": "message", "model": "claude-sonnet-4-20250514", "content": [{ "type": "text", "text": "Hello." }], "stop_reason": "end_turn",
                 "usage": { "input_tokens": 16, "output_tokens": 16, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0 } })),
             json!({ "provider": "vertex-ai", "dialect": "anthropic.messages", "request_model": "claude-sonnet-4@20250514", "input_tokens": 20, "output_tokens": 16 }),
-        ),
-    ]
-}
-
-/// What nobody pays for.
-fn free() -> Vec<Vector> {
-    let counted = json!({ "billable": false, "cost_usd": null, "cost_status": "free" });
-    let with = |more: Value| {
-        let mut fields = counted.clone();
-        fields.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
-        fields
-    };
-    let question = json!([{ "role": "user", "content": "Hi." }]);
-    vec![
-        vector(
-            "counting tokens for Claude",
-            "api.anthropic.com",
-            "POST /v1/messages/count_tokens",
-            json!({ "model": "claude-sonnet-4-5", "messages": question }),
-            JSON,
-            whole(&json!({ "input_tokens": 14 })),
-            with(json!({ "operation": "count_tokens", "input_tokens": 14 })),
-        ),
-        vector(
-            "counting tokens for Gemini",
-            "generativelanguage.googleapis.com",
-            "POST /v1beta/models/gemini-2.5-flash:countTokens",
-            json!({ "contents": [{ "parts": [{ "text": "Hi." }] }] }),
-            JSON,
-            whole(&json!({ "totalTokens": 3 })),
-            with(json!({ "input_tokens": 3 })),
-        ),
-        vector(
-            "counting tokens for responses",
-            "api.openai.com",
-            "POST /v1/responses/input_tokens",
-            json!({ "model": "gpt-5", "input": "Hi." }),
-            JSON,
-            whole(&json!({ "object": "response.input_tokens", "input_tokens": 8 })),
-            with(json!({ "input_tokens": 8 })),
-        ),
-        vector(
-            "reading a stored response",
-            "api.openai.com",
-            "GET /v1/responses/resp_1",
-            Value::Null,
-            JSON,
-            whole(
-                &json!({ "id": "resp_1", "model": "gpt-5", "status": "completed", "usage": { "input_tokens": 8, "output_tokens": 9, "total_tokens": 17 } }),
-            ),
-            with(
-                json!({ "operation": "retrieve", "input_tokens": 8, "output_tokens": 9, "endpoint": "/v1/responses/{id}" }),
-            ),
-        ),
-        vector(
-            "moderation",
-            "api.openai.com",
-            "POST /v1/moderations",
-            json!({ "model": "omni-moderation-latest", "input": "Hi." }),
-            JSON,
-            whole(&json!({ "id": "modr", "model": "omni-moderation-latest", "results": [{ "flagged": false }] })),
-            with(json!({ "operation": "moderation", "usage_status": "none" })),
         ),
     ]
 }

@@ -32,7 +32,14 @@ pub(super) fn config(walk: &Walk<'_>, root: &Section<'_>) -> Config {
         },
         prefix_authorities: providers.texts("prefix_authorities").unwrap_or_default(),
         extra: rows(&providers.items("extra")),
-        limits: limits::limits(&root.items("limits"), has_key.then_some(&identity.credential_key_env)),
+        limits: limits::limits(
+            &root.items("limits"),
+            &limits::Around {
+                has_credential_key: has_key,
+                header_hold,
+                labels: identity.labels.iter().map(|(name, _)| name.clone()).collect(),
+            },
+        ),
         prices: prices(&root.section("prices")),
         sink: sink(walk, &root.section("sink")),
         tags: tags(&root.section("tags"), header_hold),
@@ -58,7 +65,9 @@ fn identity(section: &Section<'_>) -> Identity {
 fn sources(sections: Vec<Section<'_>>) -> Sources {
     let source = |section: &Section<'_>| {
         let from = section.choice("from");
-        for (name, only) in [("name", "header"), ("value", "constant")] {
+        for (name, only) in
+            [("name", "header"), ("provider", "jwt"), ("claim", "jwt"), ("key", "filter_state"), ("value", "constant")]
+        {
             if from == only && !section.has(name) {
                 section.report(name, "nothing", format!("required with from: {only}"));
             } else if !from.is_empty() && from != only && section.has(name) {
@@ -67,6 +76,12 @@ fn sources(sections: Vec<Section<'_>>) -> Sources {
         }
         match from {
             "header" => section.text("name").map(Source::Header),
+            "jwt" => section
+                .text("provider")
+                .zip(section.text("claim"))
+                .map(|(provider, claim)| Source::Jwt { provider, claim }),
+            "filter_state" => section.text("key").map(Source::FilterState),
+            "peer_san" => Some(Source::PeerSan),
             "constant" => section.text("value").map(Source::Constant),
             "credential" => Some(Source::Credential),
             _ => None,

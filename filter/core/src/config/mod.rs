@@ -6,14 +6,14 @@
 use serde_json::Value;
 
 use crate::{
-    delivery::spec::Sink, identity::Identity, limit::spec::LimitSpec, price::Adjustments, provider::Row, tag::Tags,
+    delivery::spec::Sink, identity::Identity, limit::spec::LimitSpec, price::Adjustments, protobuf, provider::Row,
+    tag::Tags,
 };
 
 mod compile;
 mod limits;
 mod nearest;
 mod problem;
-mod protobuf;
 mod reference;
 mod text;
 mod walk;

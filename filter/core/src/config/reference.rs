@@ -35,6 +35,10 @@ pub(super) enum Kind {
     Texts(usize, &'static Rule),
     /// A decimal in a string: so many decimals at most, and not more than this.
     Decimal(u32, u64),
+    /// How much of a limit's unit: an integer up to the first number, or with unit `usd` a decimal in a string up to the second.
+    Amount(u64, u64),
+    /// So many parts of a whole at most: numbers above 0 with up to 6 decimals.
+    Parts(usize),
     /// An object with the keys below this path.
     Object,
     /// So many objects at most.
@@ -54,7 +58,7 @@ pub(super) enum Unset {
     Absent(&'static str),
 }
 
-use Kind::{Choice, Choices, Decimal, Integer, Map, Object, Objects, Switch, Text, Texts};
+use Kind::{Amount, Choice, Choices, Decimal, Integer, Map, Object, Objects, Parts, Switch, Text, Texts};
 use Unset::{Absent, Json, Required};
 
 const fn key(path: &'static str, kind: Kind, default: Unset, meaning: &'static str) -> Key {
@@ -63,6 +67,8 @@ const fn key(path: &'static str, kind: Kind, default: Unset, meaning: &'static s
 
 /// The largest integer that a double holds exactly; numbers may arrive as doubles.
 const MAX_EXACT: u64 = 1 << 53;
+/// The largest amount of money that a counter holds with its sign in units of 1e-12 USD, rounded.
+const MAX_USD: u64 = 9_000_000;
 /// A price of a million dollars for a million tokens is a mistake.
 const MAX_USD_PER_MTOK: u64 = 1_000_000;
 /// Decimals of a price per million tokens that are still a whole number of 1e-24 USD per token.
@@ -84,17 +90,38 @@ pub(super) static KEYS: &[Key] = &[
     key("identity.labels", Map(32, &text::LABEL), Json("{}"), "Sources of free labels, by the label's name."),
     key(
         "identity.<who>[].from",
-        Choice(&["header", "credential", "constant"]),
+        Choice(&["header", "jwt", "filter_state", "peer_san", "credential", "constant"]),
         Required,
         "Kind of source, for `tenant`, `user`, `key` and `labels.<name>` alike. `header`: a request header that the operator \
-         trusts; it is removed before the request goes upstream. `credential`: the keyed hash of what the caller authenticates \
-         with. `constant`: a fixed value.",
+         trusts; it is removed before the request goes upstream. `jwt`: a claim of a token that Envoy's `jwt_authn` filter has \
+         verified. `filter_state`: a text that an earlier filter has set. `peer_san`: the first URI among the subject \
+         alternative names of the client's certificate, such as a SPIFFE id. `credential`: the keyed hash of what the caller \
+         authenticates with. `constant`: a fixed value.",
     ),
     key(
         "identity.<who>[].name",
         Text(&text::IDENTITY_HEADER),
         Absent("required with `from: header`"),
         "The header, in any case.",
+    ),
+    key(
+        "identity.<who>[].provider",
+        Text(&text::VALUE),
+        Absent("required with `from: jwt`"),
+        "What `payload_in_metadata` of the provider in `jwt_authn` says.",
+    ),
+    key(
+        "identity.<who>[].claim",
+        Text(&text::VALUE),
+        Absent("required with `from: jwt`"),
+        "The claim. Dots lead into objects (`org.id`), after the longest name that the token has. A text counts, a boolean, an \
+         integer below 2^53, and a list of exactly one of these.",
+    ),
+    key(
+        "identity.<who>[].key",
+        Text(&text::VALUE),
+        Absent("required with `from: filter_state`"),
+        "The name of the filter state object.",
     ),
     key("identity.<who>[].value", Text(&text::VALUE), Absent("required with `from: constant`"), "The fixed value."),
     key(
@@ -160,17 +187,31 @@ pub(super) static KEYS: &[Key] = &[
     key("limits[].id", Text(&text::LIMIT_ID), Required, "Unique id: it stands in refusals, events and metrics."),
     key(
         "limits[].per",
-        Choices(&["tenant", "key", "provider", "model"]),
+        Texts(37, &text::DIMENSION),
         Json("[]"),
-        "What gets a counter of its own; `[]` is one counter for all. `key` with a window of a day or longer needs the \
-         environment variable of `identity.credential_key_env`.",
+        "What gets a counter of its own; `[]` is one counter for all. A value that is missing counts as `unknown`. `key` with a window of a day \
+         or longer needs the environment variable of `identity.credential_key_env`.",
     ),
     key("limits[].match", Object, Json("{}"), "Where the limit applies; an empty list means everywhere."),
     key("limits[].match.provider", Texts(64, &text::GLOBS), Json("[]"), "Provider ids."),
     key("limits[].match.model", Texts(64, &text::GLOBS), Json("[]"), "Models, as the client names them."),
     key("limits[].match.tenant", Texts(64, &text::GLOBS), Json("[]"), "Tenants."),
-    key("limits[].unit", Choice(&["requests", "tokens"]), Json(r#""tokens""#), "What is counted."),
-    key("limits[].amount", Integer(1, MAX_EXACT, ""), Required, "How much of the unit a window allows."),
+    key("limits[].match.user", Texts(64, &text::GLOBS), Json("[]"), "End users."),
+    key("limits[].match.key", Texts(64, &text::GLOBS), Json("[]"), "Key ids."),
+    key("limits[].match.labels", Map(32, &text::LABEL), Json("{}"), "Lists of patterns, by the label's name."),
+    key(
+        "limits[].unit",
+        Choice(&["requests", "tokens", "input_tokens", "output_tokens", "usd", "concurrent_requests"]),
+        Json(r#""tokens""#),
+        "What is counted. `tokens` are input and output together. `concurrent_requests` are those under way; one that lasts longer than half \
+         an hour is no longer counted.",
+    ),
+    key(
+        "limits[].amount",
+        Amount(MAX_EXACT, MAX_USD),
+        Absent("required, but for a bucket with `burst`"),
+        "How much of the unit a window allows.",
+    ),
     key(
         "limits[].overrides",
         Objects(1024),
@@ -185,19 +226,46 @@ pub(super) static KEYS: &[Key] = &[
         "Which providers. Needs `provider` in `per`.",
     ),
     key("limits[].overrides[].model", Text(&text::GLOB), Absent("any"), "Which models. Needs `model` in `per`."),
-    key("limits[].overrides[].amount", Integer(1, MAX_EXACT, ""), Required, "Their amount."),
-    key("limits[].window", Object, Json("{}"), "When the limit forgets."),
+    key("limits[].overrides[].user", Text(&text::GLOB), Absent("any"), "Which end users. Needs `user` in `per`."),
+    key("limits[].overrides[].key", Text(&text::GLOB), Absent("any"), "Which key ids. Needs `key` in `per`."),
+    key(
+        "limits[].overrides[].labels",
+        Map(32, &text::LABEL),
+        Json("{}"),
+        "A pattern for each label. Needs `label:<name>` in `per`.",
+    ),
+    key("limits[].overrides[].amount", Amount(MAX_EXACT, MAX_USD), Required, "Their amount."),
+    key("limits[].window", Object, Json("{}"), "When the limit forgets. Not for `concurrent_requests`."),
     key(
         "limits[].window.kind",
-        Choice(&["fixed"]),
+        Choice(&["fixed", "sliding", "bucket"]),
         Json(r#""fixed""#),
-        "`fixed` windows start from zero at each edge of the UTC calendar.",
+        "`fixed` windows start from zero at each edge of the UTC calendar. `sliding`: the last `secs` seconds; what the window before \
+         counted weighs as much as it still overlaps. `bucket`: a bucket of size `burst` that leaks `per_sec` units a second.",
     ),
     key(
         "limits[].window.per",
         Choice(&["second", "minute", "hour", "day", "week", "month"]),
         Json(r#""minute""#),
-        "Length of the window; weeks begin on Monday.",
+        "Length of a fixed window; weeks begin on Monday.",
+    ),
+    key(
+        "limits[].window.secs",
+        Integer(1, 2_678_400, "seconds"),
+        Absent("required with `kind: sliding`"),
+        "Length of a sliding window.",
+    ),
+    key(
+        "limits[].window.per_sec",
+        Amount(MAX_EXACT, MAX_USD),
+        Absent("required with `kind: bucket`"),
+        "Units that leak in a second.",
+    ),
+    key(
+        "limits[].window.burst",
+        Amount(MAX_EXACT, MAX_USD),
+        Absent("`amount`"),
+        "Size of the bucket: as much as can be used at once.",
     ),
     key(
         "limits[].reserve",
@@ -218,10 +286,36 @@ pub(super) static KEYS: &[Key] = &[
         "With `reserve: worst_case`: what to do with a request whose consumption cannot be bounded.",
     ),
     key(
+        "limits[].on_unpriced",
+        Choice(&["allow", "reject"]),
+        Json(r#""allow""#),
+        "With `unit: usd`: what to do with a model whose price is not known. `allow` lets it through uncounted.",
+    ),
+    key(
         "limits[].on_exceed",
-        Choice(&["reject"]),
+        Choice(&["reject", "queue", "report_only"]),
         Json(r#""reject""#),
-        "What to do past the amount: `reject` with 429.",
+        "What to do past the amount: `reject` with 429; `queue` holds the request until there is room (needs `header_hold`); `report_only` lets it \
+         through, counts it, and says in the event and in metrics that it would have been refused.",
+    ),
+    key("limits[].queue", Object, Json("{}"), "Bounds of waiting, with `on_exceed: queue`."),
+    key(
+        "limits[].queue.max_wait_ms",
+        Integer(1, 600_000, "milliseconds"),
+        Json("2000"),
+        "Longest wait. Past it the request is refused.",
+    ),
+    key(
+        "limits[].queue.max_waiting",
+        Integer(1, 100_000, "requests"),
+        Json("100"),
+        "Most requests that wait for one counter in one worker. Further ones are refused at once.",
+    ),
+    key(
+        "limits[].notify_at",
+        Parts(16),
+        Json("[0.8,1.0]"),
+        "Parts of the amount: when a counter passes one, an event `ai.meterr.limit.v1` goes to the sink, once in a window.",
     ),
     key(
         "limits[].on_store_error",
@@ -369,6 +463,10 @@ impl Kind {
             Decimal(places, max) => {
                 format!("a decimal in quotes from \"0\" to \"{max}\" with at most {places} decimals, such as \"0.15\"")
             }
+            Amount(max, usd) => {
+                format!("an integer from 1 to {max}; with unit usd a decimal in quotes above 0 and up to \"{usd}\"")
+            }
+            Parts(max) => format!("a list of at most {max} numbers above 0 and up to 10, with at most 6 decimals"),
             Object => "an object".to_owned(),
             Objects(max) => format!("a list of at most {max} objects"),
             Map(max, rule) => format!("an object with at most {max} entries; {}", rule.allowed),
@@ -441,8 +539,8 @@ mod tests {
             ["identity", "providers", "limits", "prices", "sink", "tags", "header_hold", "max_hold_bytes"]
         );
         assert_eq!(names("sink.queue"), ["max_bytes", "on_full"]);
-        assert_eq!(names("limits[].window"), ["kind", "per"]);
-        assert_eq!(names("identity.<who>[]"), ["from", "name", "value"]);
+        assert_eq!(names("limits[].window"), ["kind", "per", "secs", "per_sec", "burst"]);
+        assert_eq!(names("identity.<who>[]"), ["from", "name", "provider", "claim", "key", "value"]);
         assert_eq!(names("identity"), ["tenant", "user", "key", "labels", "on_missing", "credential_key_env"]);
         assert_eq!(names("sink.headers"), Vec::<&str>::new());
     }

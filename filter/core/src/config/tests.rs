@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::identity::Source;
 use crate::limit::spec::{Calendar, Reserve, Window};
 
 fn parse(config: &Value) -> Result<Config, String> {
@@ -63,19 +64,124 @@ fn err_secrets_are_not_repeated() {
 
 #[test]
 fn err_features_that_are_not_built_are_refused() {
-    let limit = |more: Value| {
-        let mut limit =
-            json!({ "id": "a", "amount": 1, "unit": "tokens", "window": { "kind": "fixed", "per": "minute" } });
-        limit.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        json!({ "sink": { "cluster": "c" }, "limits": [limit] })
-    };
-    assert!(parse(&limit(json!({}))).is_ok());
-    for more in
-        [json!({ "unit": "usd" }), json!({ "queue": {} }), json!({ "on_exceed": "queue" }), json!({ "per": ["user"] })]
-    {
-        assert!(parse(&limit(more.clone())).is_err(), "{more}");
-    }
     assert!(parse(&json!({ "sink": { "cluster": "c", "format": "ndjson" } })).is_err());
+}
+
+/// A configuration with one limit that says these things besides its id.
+fn limit(more: &Value) -> Value {
+    let mut limit = json!({ "id": "a" });
+    limit.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    json!({
+        "sink": { "cluster": "c" },
+        "header_hold": true,
+        "identity": { "labels": { "team": [{ "from": "header", "name": "x-team" }] } },
+        "limits": [limit],
+    })
+}
+
+#[test]
+fn ok_limits_of_every_kind() {
+    for more in [
+        json!({ "amount": 1 }),
+        json!({ "amount": 2e5, "unit": "input_tokens", "window": { "kind": "sliding", "secs": 60 } }),
+        json!({ "unit": "output_tokens", "window": { "kind": "bucket", "per_sec": 5, "burst": 9 } }),
+        json!({ "amount": 9, "window": { "kind": "bucket", "per_sec": 5 } }),
+        json!({ "amount": "25.00", "unit": "usd", "on_unpriced": "reject", "window": { "per": "month" } }),
+        json!({ "unit": "usd", "window": { "kind": "bucket", "per_sec": "0.01", "burst": "5" } }),
+        json!({ "amount": 10, "unit": "concurrent_requests", "on_exceed": "queue", "queue": { "max_waiting": 7 } }),
+        json!({ "amount": 10, "on_exceed": "report_only", "notify_at": [0.5, 0.8, 1, 1.25] }),
+        json!({ "amount": 1, "per": ["user", "label:team", "tenant"], "overrides": [{ "labels": { "team": "a*" }, "amount": 2 }] }),
+        json!({ "amount": 1, "match": { "user": ["*"], "key": ["0*"], "labels": { "team": ["a", "b"] } } }),
+    ] {
+        let read = Config::parse(limit(&more).to_string().as_bytes(), &|_| None);
+        assert!(read.is_ok(), "{more}: {}", read.expect_err("it is wrong"));
+    }
+    let read = Config::parse(limit(&json!({ "amount": "0.5", "unit": "usd" })).to_string().as_bytes(), &|_| None);
+    let limits = read.expect("it is right").limits;
+    assert_eq!((limits[0].amount, &limits[0].notify_at[..]), (500_000_000_000, &[800_000, 1_000_000][..]));
+}
+
+#[test]
+fn err_limits_say_where_and_what_is_allowed() {
+    for (more, told) in [
+        (json!({}), "limits[0].amount: found nothing"),
+        (json!({ "amount": 0 }), "limits[0].amount: found 0"),
+        (json!({ "amount": 1.5 }), "limits[0].amount: found 1.5"),
+        (json!({ "amount": 25, "unit": "usd" }), "with unit usd: a decimal in a string, such as \"25.00\""),
+        (json!({ "amount": "25" }), "an integer from 1 to"),
+        (json!({ "amount": "-1", "unit": "usd" }), "limits[0].amount"),
+        (json!({ "amount": "0.0000000000001", "unit": "usd" }), "limits[0].amount"),
+        (json!({ "amount": 1, "window": { "kind": "sliding" } }), "limits[0].window.secs: found nothing"),
+        (json!({ "amount": 1, "window": { "kind": "bucket" } }), "limits[0].window.per_sec: found nothing"),
+        (
+            json!({ "amount": 1, "window": { "secs": 5 } }),
+            "limits[0].window.secs: found secs in a window of kind fixed",
+        ),
+        (json!({ "amount": 1, "window": { "kind": "bucket", "per_sec": 1, "burst": 2 } }), "limits[0].amount"),
+        (json!({ "amount": 1, "unit": "concurrent_requests", "window": {} }), "limits[0].window"),
+        (json!({ "amount": 1, "queue": {} }), "limits[0].queue: found bounds of a queue with on_exceed reject"),
+        (json!({ "amount": 1, "per": ["label:region"] }), "allowed: label:team"),
+        (json!({ "amount": 1, "per": ["region"] }), "limits[0].per[0]"),
+        (json!({ "amount": 1, "overrides": [{ "user": "a", "amount": 2 }] }), "limits[0].overrides[0].user"),
+        (
+            json!({ "amount": 1, "overrides": [{ "labels": { "team": "a" }, "amount": 2 }] }),
+            "limits[0].overrides[0].labels",
+        ),
+        (json!({ "amount": 1, "notify_at": [0] }), "limits[0].notify_at[0]"),
+        (json!({ "amount": 1, "notify_at": [0.8, 0.8] }), "limits[0].notify_at[1]"),
+        (json!({ "amount": 1, "match": { "labels": { "team": "a" } } }), "limits[0].match.labels.team"),
+    ] {
+        let problems = parse(&limit(&more)).expect_err("it is wrong");
+        assert!(problems.contains(told), "{more}: {problems}");
+    }
+    let mut unheld = limit(&json!({ "amount": 1, "on_exceed": "queue" }));
+    unheld["header_hold"] = json!(false);
+    assert!(parse(&unheld).expect_err("nothing can wait").contains("limits[0].on_exceed"));
+}
+
+#[test]
+fn ok_every_source_of_identity() {
+    let config = parse(&json!({ "sink": { "cluster": "c" }, "identity": {
+        "tenant": [{ "from": "header", "name": "X-Tenant" }, { "from": "jwt", "provider": "corp", "claim": "org.id" },
+                   { "from": "filter_state", "key": "tenant" }, { "from": "peer_san" }, { "from": "credential" },
+                   { "from": "constant", "value": "none" }],
+        "labels": { "team": [{ "from": "jwt", "provider": "corp", "claim": "https://corp.example/team" }] } } }));
+    let identity = config.expect("valid").identity;
+    let jwt = |claim: &str| Source::Jwt { provider: "corp".to_owned(), claim: claim.to_owned() };
+    assert_eq!(
+        identity.tenant,
+        [
+            Source::Header("x-tenant".to_owned()),
+            jwt("org.id"),
+            Source::FilterState("tenant".to_owned()),
+            Source::PeerSan,
+            Source::Credential,
+            Source::Constant("none".to_owned()),
+        ]
+    );
+    assert_eq!(identity.labels, [("team".to_owned(), vec![jwt("https://corp.example/team")])]);
+}
+
+#[test]
+fn err_sources_with_too_little_or_too_much() {
+    for (source, path) in [
+        (json!({ "from": "jwt", "provider": "corp" }), "claim"),
+        (json!({ "from": "jwt", "claim": "org" }), "provider"),
+        (json!({ "from": "jwt", "provider": "corp", "claim": "" }), "claim"),
+        (json!({ "from": "jwt", "provider": "corp", "claim": "a\u{0}b" }), "claim"),
+        (json!({ "from": "jwt", "provider": "corp", "claim": "org", "key": "x" }), "key"),
+        (json!({ "from": "filter_state" }), "key"),
+        (json!({ "from": "filter_state", "key": "x", "name": "x-tenant" }), "name"),
+        (json!({ "from": "filter_state", "key": "a\u{0}b" }), "key"),
+        (json!({ "from": "peer_san", "key": "x" }), "key"),
+        (json!({ "from": "header", "name": "x-tenant", "claim": "org" }), "claim"),
+        (json!({ "from": "credential", "provider": "corp" }), "provider"),
+        (json!({ "from": "spiffe" }), "from"),
+    ] {
+        let told =
+            parse(&json!({ "sink": { "cluster": "c" }, "identity": { "tenant": [source] } })).expect_err("wrong");
+        assert!(told.contains(&format!("identity.tenant[0].{path}")), "{source}: {told}");
+    }
 }
 
 #[test]

@@ -30,6 +30,15 @@ pub(super) const PROVIDER_ID: Rule = Rule {
 };
 /// Name of a label: a key of the event's `labels`.
 pub(super) const LABEL: Rule = Rule { allowed: "names of 1 to 64 characters of A-Z a-z 0-9 _ . -", ..LIMIT_ID };
+/// What a limit can count by.
+pub(super) const DIMENSION: Rule = Rule {
+    allowed: "names: tenant, user, key, provider, model, label:<name>",
+    holds: |text| match text.strip_prefix("label:") {
+        Some(name) => (LABEL.holds)(name),
+        None => ["tenant", "user", "key", "provider", "model"].contains(&text),
+    },
+    fold: false,
+};
 /// A short human text, such as a tenant.
 pub(super) const VALUE: Rule =
     Rule { allowed: "a text of 1 to 256 bytes without control characters", holds: is_value, fold: false };

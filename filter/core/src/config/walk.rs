@@ -129,6 +129,31 @@ impl<'a> Node<'a> {
         text.map(|text| if rule.fold { text.to_lowercase() } else { text.to_owned() })
     }
 
+    fn exact_integer(&self) -> Option<u64> {
+        // A Struct's numbers are doubles. Their shortest decimal form has no exponent, so that it reads as an integer
+        // exactly if the double is one; past 2^53 the range refuses it.
+        self.value.as_u64().or_else(|| self.value.as_f64()?.to_string().parse().ok())
+    }
+
+    /// A list of so many patterns at most.
+    pub(super) fn globs(&self, max: usize) -> Vec<String> {
+        let kind = Kind::Texts(max, &text::GLOBS);
+        let Some(list) = self.value.as_array().filter(|list| list.len() <= max) else {
+            self.refuse_count(max, &kind);
+            return Vec::new();
+        };
+        let element = |(nth, value)| {
+            let path = format!("{}[{nth}]", self.path);
+            Node { walk: self.walk, path, schema: self.schema.clone(), value }.glob()
+        };
+        list.iter().enumerate().filter_map(element).collect()
+    }
+
+    /// One pattern.
+    pub(super) fn glob(&self) -> Option<String> {
+        self.text(&text::GLOB)
+    }
+
     fn word(&self, words: &'static [&'static str]) -> Option<&'static str> {
         let typed = self.value.as_str();
         let word = typed.and_then(|typed| words.iter().copied().find(|word| *word == typed));
@@ -273,14 +298,62 @@ impl<'a> Section<'a> {
     pub(super) fn integer(&self, name: &str) -> u64 {
         let Some((node, key)) = self.node(name) else { return 0 };
         let Kind::Integer(min, max, _) = key.kind else { return 0 };
-        // A Struct's numbers are doubles. Their shortest decimal form has no exponent, so that it reads as an integer
-        // exactly if the double is one; past 2^53 the range refuses it.
-        let integer = node.value.as_u64().or_else(|| node.value.as_f64()?.to_string().parse().ok());
-        let integer = integer.filter(|integer| (min..=max).contains(integer));
+        let integer = node.exact_integer().filter(|integer| (min..=max).contains(integer));
         if integer.is_none() {
             node.refuse_kind(key);
         }
         integer.unwrap_or(min)
+    }
+
+    /// An integer that has no default.
+    pub(super) fn maybe_integer(&self, name: &str) -> Option<u64> {
+        if self.has(name) { Some(self.integer(name)) } else { None }
+    }
+
+    /// How much of a unit: an integer, or of money a decimal, in units of 1e-12 USD.
+    pub(super) fn amount(&self, name: &str, is_usd: bool) -> Option<u64> {
+        let (node, key) = self.node(name)?;
+        let Kind::Amount(max, max_usd) = key.kind else { return None };
+        let amount = if is_usd {
+            let most = max_usd.saturating_mul(1_000_000_000_000);
+            let pico = node.value.as_str().and_then(|text| text::decimal(text, 12));
+            pico.and_then(|pico| u64::try_from(pico).ok()).filter(|pico| (1..=most).contains(pico))
+        } else {
+            node.exact_integer().filter(|integer| (1..=max).contains(integer))
+        };
+        if amount.is_none() {
+            node.refuse(if is_usd {
+                format!("with unit usd: a decimal in a string, such as \"25.00\", above 0 and up to {max_usd}")
+            } else {
+                format!("an integer from 1 to {max}")
+            });
+        }
+        // What is wrong has been reported: it is not missing.
+        Some(amount.unwrap_or(1))
+    }
+
+    /// Parts of a whole, in millionths.
+    pub(super) fn parts(&self, name: &str) -> Vec<u64> {
+        let Some((node, key)) = self.node(name) else { return Vec::new() };
+        let Kind::Parts(max) = key.kind else { return Vec::new() };
+        node.elements(max, key, |element| {
+            let part = element.value.as_f64().and_then(|number| text::decimal(&number.to_string(), 6));
+            let part = part.and_then(|part| u64::try_from(part).ok()).filter(|part| (1..=10_000_000).contains(part));
+            if part.is_none() {
+                element.refuse("a number above 0 and up to 10, with at most 6 decimals");
+            }
+            part
+        })
+    }
+
+    /// Says that a key is needed here although it has no default everywhere.
+    pub(super) fn report_missing(&self, name: &str) {
+        let schema = format!("{}.{name}", self.schema);
+        if self.is_object()
+            && let Some(key) = find(&schema)
+        {
+            self.report(name, "nothing", key.kind.allowed());
+        }
     }
 
     pub(super) fn integer_u32(&self, name: &str) -> u32 {

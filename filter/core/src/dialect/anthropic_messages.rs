@@ -2,10 +2,11 @@
 //!
 //! Source: anthropic-python `types/usage.py`, `types/message_delta_usage.py`, `lib/streaming/_messages.py`.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use super::{Billing, Counting, DialectId, ErrorShape, Job, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&CREATE, &COUNT_TOKENS, &VERTEX_COUNT_TOKENS, &VERTEX, &VERTEX_STREAM];
+pub(super) static OPERATIONS: &[&Operation] =
+    &[&CREATE, &COUNT_TOKENS, &VERTEX_COUNT_TOKENS, &VERTEX, &VERTEX_STREAM, &BATCH, &BATCH_RESULTS];
 
 static CREATE: Operation = MESSAGES_OPERATION;
 
@@ -32,6 +33,40 @@ static VERTEX_STREAM: Operation = Operation {
     ..MESSAGES_OPERATION
 };
 
+/// Many messages at half the price, made later.
+static BATCH: Operation = Operation {
+    name: "batch",
+    endpoint: "/v1/messages/batches",
+    paths: &["v1/messages/batches"],
+    detect: false,
+    billing: Billing::Free,
+    streams: Streams::Never,
+    job: Job::Starts,
+    request: &NOTHING,
+    reply: &BATCH_REPLY,
+    record: &BATCH_REPLY,
+    ..MESSAGES_OPERATION
+};
+
+/// A line for each message, which tells its usage each time that it is read: the first reading of all lines is billed.
+static BATCH_RESULTS: Operation = Operation {
+    name: "batch",
+    endpoint: "/v1/messages/batches/{id}/results",
+    method: "GET",
+    paths: &["v1/messages/batches/{id}/results"],
+    detect: false,
+    billing: Billing::Reread,
+    streams: Streams::Never,
+    job: Job::Tells,
+    service_tier: Some("batch"),
+    request: &NOTHING,
+    reply: &BATCH_LINE,
+    record: &BATCH_LINE,
+    end_records: &[],
+    start_record: None,
+    ..MESSAGES_OPERATION
+};
+
 const COUNT_TOKENS_OPERATION: Operation = Operation {
     name: "count_tokens",
     endpoint: "/v1/messages/count_tokens",
@@ -48,52 +83,32 @@ const MESSAGES_OPERATION: Operation = Operation {
     dialect: DialectId::AnthropicMessages,
     name: "chat",
     endpoint: "/v1/messages",
-    method: "POST",
     paths: &["v1/messages"],
     detect: true,
-    billing: Billing::Billed,
     streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
     errors: ErrorShape::Anthropic,
-    can_inject: false,
     counting: Counting::CacheOutside,
     bounded_parts: &["text", "tool_use", "tool_result", "thinking", "redacted_thinking"],
     bounded_tools: &["custom"],
-    end_marker: None,
     end_records: &["message_stop"],
     // Its `output_tokens` is a placeholder of one to eight tokens.
     start_record: Some("message_start"),
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-static STREAM: Shape = Shape::value(Field::Stream);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static REQUEST_TIER: Shape = Shape::value(Field::RequestTier);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUT_JSON: Shape = Shape::value(Field::InputJson);
-static PART_TYPE: Shape = Shape::value(Field::PartType);
-static TOOL_TYPE: Shape = Shape::value(Field::ToolType);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
-static RESULT_PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT)]);
-static RESULT: Shape = Shape::value(Field::InputText).or_array(&RESULT_PART);
 static PART: Shape = Shape::object(&[
     ("type", &PART_TYPE),
     ("text", &INPUT_TEXT),
     ("thinking", &INPUT_TEXT),
     ("input", &INPUT_JSON),
-    ("content", &RESULT),
+    ("content", &TEXT_OR_PARTS),
 ]);
 pub(super) static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
 static MESSAGE: Shape = Shape::object(&[("content", &CONTENT)]).and(Field::Message);
 pub(super) static MESSAGES: Shape = Shape::array(&MESSAGE);
-static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
-pub(super) static TOOLS: Shape = Shape::array(&TOOL);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),
@@ -101,22 +116,11 @@ static REQUEST: Shape = Shape::object(&[
     ("service_tier", &REQUEST_TIER),
     ("system", &CONTENT),
     ("messages", &MESSAGES),
-    ("tools", &TOOLS),
+    ("tools", &TYPED_TOOLS),
     ("mcp_servers", &UNBOUNDABLE),
     ("container", &UNBOUNDABLE),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
-static CACHE_WRITE_5M: Shape = Shape::value(Field::CacheWrite5m);
-static CACHE_WRITE_1H: Shape = Shape::value(Field::CacheWrite1h);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static WEB_SEARCHES: Shape = Shape::value(Field::WebSearches);
-static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
-static CACHE_CREATION: Shape =
-    Shape::object(&[("ephemeral_5m_input_tokens", &CACHE_WRITE_5M), ("ephemeral_1h_input_tokens", &CACHE_WRITE_1H)]);
 static OUTPUT_DETAILS: Shape = Shape::object(&[("thinking_tokens", &REASONING)]);
 static SERVER_TOOLS: Shape = Shape::object(&[("web_search_requests", &WEB_SEARCHES)]);
 static USAGE: Shape = Shape::object(&[
@@ -131,12 +135,6 @@ static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
-static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
 static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE)]).and(Field::Error);
 static BLOCK: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]);
 static BLOCKS: Shape = Shape::array(&BLOCK);
@@ -165,5 +163,11 @@ static RECORD: Shape = Shape::object(&[
     ("usage", &USAGE),
     ("error", &ERROR),
 ]);
+
+static BATCH_REPLY: Shape = Shape::object(&[("id", &RESPONSE_ID), ("processing_status", &STATUS), ("error", &ERROR)]);
+static BATCH_MESSAGE: Shape =
+    Shape::object(&[("model", &RESPONSE_MODEL), ("stop_reason", &FINISH_REASON), ("usage", &USAGE)]);
+static BATCH_RESULT: Shape = Shape::object(&[("message", &BATCH_MESSAGE)]);
+static BATCH_LINE: Shape = Shape::object(&[("result", &BATCH_RESULT)]).and(Field::Summed);
 
 static COUNT: Shape = Shape::object(&[("input_tokens", &INPUT), ("error", &ERROR), ("type", &RECORD_TYPE)]);

@@ -3,7 +3,7 @@
 //!
 //! Source: botocore 1.44 bedrock-runtime `service-2.json`. Input leaves out what was read from and written to a cache.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&CONVERSE_OPERATION, &STREAM, &COUNT];
@@ -33,32 +33,17 @@ const CONVERSE: Operation = Operation {
     dialect: DialectId::BedrockConverse,
     name: "chat",
     endpoint: "/model/{model}/converse",
-    method: "POST",
     paths: &["model/{model}/converse"],
     detect: true,
-    billing: Billing::Billed,
-    streams: Streams::Never,
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
     errors: ErrorShape::Aws,
-    can_inject: false,
     counting: Counting::CacheOutside,
-    bounded_parts: &[],
-    bounded_tools: &[],
-    end_marker: None,
     end_records: &["metadata"],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUT_JSON: Shape = Shape::value(Field::InputJson);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
 static PART: Shape = Shape::object(&[
     ("text", &INPUT_TEXT),
     ("toolUse", &INPUT_JSON),
@@ -78,14 +63,6 @@ static REQUEST: Shape = Shape::object(&[
     ("toolConfig", &INPUT_JSON),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static CLASS_NAME: Shape = Shape::value(Field::ClassName);
-static CLASS_COUNT: Shape = Shape::value(Field::ClassCount);
 static CACHE_CLASS: Shape =
     Shape::object(&[("ttl", &CLASS_NAME), ("inputTokens", &CLASS_COUNT)]).and(Field::CacheWriteClass);
 static CACHE_CLASSES: Shape = Shape::array(&CACHE_CLASS);
@@ -99,10 +76,7 @@ static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
 static TIER: Shape = Shape::object(&[("type", &SERVICE_TIER)]);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static REASONING_TEXT: Shape = Shape::object(&[("text", &OUTPUT_TEXT)]);
 static REASONING_CONTENT: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("reasoningText", &REASONING_TEXT)]);
 static TOOL_USE: Shape = Shape::object(&[("input", &OUTPUT_TEXT)]);
@@ -116,7 +90,6 @@ static OUTPUT_DETAILS: Shape = Shape::object(&[("thinking_tokens", &REASONING)])
 static VENDOR_USAGE: Shape = Shape::object(&[("output_tokens_details", &OUTPUT_DETAILS)]);
 static VENDOR_FIELDS: Shape = Shape::object(&[("usage", &VENDOR_USAGE)]);
 // A prompt router says which model it chose.
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
 static ROUTER: Shape = Shape::object(&[("invokedModelId", &RESPONSE_MODEL)]);
 static TRACE: Shape = Shape::object(&[("promptRouter", &ROUTER)]);
 static REPLY: Shape = Shape::object(&[

@@ -6,8 +6,9 @@
 //! measured, the counters of Titan and Llama, which are not final in chunks. Input leaves out what was read from and written to a cache.
 
 use super::{
-    Billing, Counting, DialectId, ErrorShape, Operation, Streams,
-    anthropic_messages::{CONTENT, MESSAGES, TOOLS},
+    Counting, DialectId, ErrorShape, Operation, Streams,
+    anthropic_messages::{CONTENT, MESSAGES},
+    common::*,
 };
 use crate::json::scan::{Field, Shape};
 
@@ -26,23 +27,17 @@ const INVOKE: Operation = Operation {
     dialect: DialectId::BedrockInvoke,
     name: "chat",
     endpoint: "/model/{model}/invoke",
-    method: "POST",
     paths: &["model/{model}/invoke"],
     detect: true,
-    billing: Billing::Billed,
-    streams: Streams::Never,
     request: &REQUEST,
     reply: &REPLY,
     record: &REPLY,
     errors: ErrorShape::Aws,
-    can_inject: false,
     counting: Counting::Vendor,
     bounded_parts: &["text", "tool_use", "tool_result", "thinking", "redacted_thinking"],
     bounded_tools: &["custom", "function"],
-    end_marker: None,
     end_records: &["message_stop"],
     start_record: Some("message_start"),
-    finish_ends: false,
     header_counters: &[
         ("x-amzn-bedrock-input-token-count", Field::MetricsInput),
         ("x-amzn-bedrock-output-token-count", Field::MetricsOutput),
@@ -50,22 +45,19 @@ const INVOKE: Operation = Operation {
         ("x-amzn-bedrock-cache-write-input-token-count", Field::MetricsCacheWrite),
     ],
     in_base64: true,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
 static TITAN_CONFIG: Shape = Shape::object(&[("maxTokenCount", &MAX_OUTPUT)]);
 static NOVA_CONFIG: Shape = Shape::object(&[("maxTokens", &MAX_OUTPUT), ("max_new_tokens", &MAX_OUTPUT)]);
-static INPUT_TEXTS: Shape = Shape::value(Field::InputText).or_array(&INPUT_TEXT);
 static REQUEST: Shape = Shape::object(&[
     ("messages", &MESSAGES),
     ("system", &CONTENT),
-    ("tools", &TOOLS),
+    ("tools", &TYPED_TOOLS),
     ("prompt", &INPUT_TEXT),
     ("inputText", &INPUT_TEXT),
     ("message", &INPUT_TEXT),
-    ("texts", &INPUT_TEXTS),
+    ("texts", &TEXTS),
     ("max_tokens", &MAX_OUTPUT),
     ("max_tokens_to_sample", &MAX_OUTPUT),
     ("max_gen_len", &MAX_OUTPUT),
@@ -73,21 +65,6 @@ static REQUEST: Shape = Shape::object(&[
     ("inferenceConfig", &NOVA_CONFIG),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static VENDOR_INPUT: Shape = Shape::value(Field::VendorInput);
-static VENDOR_OUTPUT: Shape = Shape::value(Field::VendorOutput);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
-static CACHE_WRITE_5M: Shape = Shape::value(Field::CacheWrite5m);
-static CACHE_WRITE_1H: Shape = Shape::value(Field::CacheWrite1h);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static METRICS_INPUT: Shape = Shape::value(Field::MetricsInput);
-static METRICS_OUTPUT: Shape = Shape::value(Field::MetricsOutput);
-static METRICS_CACHE_READ: Shape = Shape::value(Field::MetricsCacheRead);
-static METRICS_CACHE_WRITE: Shape = Shape::value(Field::MetricsCacheWrite);
-static CACHE_CREATION: Shape =
-    Shape::object(&[("ephemeral_5m_input_tokens", &CACHE_WRITE_5M), ("ephemeral_1h_input_tokens", &CACHE_WRITE_1H)]);
 static OUTPUT_DETAILS: Shape = Shape::object(&[("thinking_tokens", &REASONING), ("reasoning_tokens", &REASONING)]);
 static USAGE: Shape = Shape::object(&[
     // Anthropic.
@@ -116,12 +93,6 @@ static METRICS: Shape = Shape::object(&[
 ])
 .and(Field::InvocationMetrics);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
-static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
 static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE)]).and(Field::Error);
 static MESSAGE_START: Shape = Shape::object(&[("id", &RESPONSE_ID), ("model", &RESPONSE_MODEL), ("usage", &USAGE)]);
 static BLOCK: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]);

@@ -3,7 +3,7 @@
 //! Source: cohere-python 7.3 types. The counts are `billed_units`, which is what is billed: they leave the hidden prompt template out and
 //! can be far below `tokens`. `cached_tokens` is on the scale of `tokens`, so that it is shown and no part of the input.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
 pub(super) static V2: &[&Operation] = &[&CHAT_V2, &EMBED_V2, &RERANK_V2];
@@ -40,47 +40,28 @@ const CHAT: Operation = Operation {
     dialect: DialectId::CohereV1,
     name: "chat",
     endpoint: "/v1/chat",
-    method: "POST",
     paths: &[],
-    detect: false,
-    billing: Billing::Billed,
     streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
     errors: ErrorShape::Cohere,
-    can_inject: false,
     counting: Counting::Billed,
     bounded_parts: &["text", "document"],
     bounded_tools: &["function"],
     end_marker: Some(b"[DONE]"),
+    error_reasons: &["ERROR"],
     end_records: &["message-end", "stream-end"],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
 const EMBED: Operation =
     Operation { name: "embeddings", streams: Streams::Never, counting: Counting::InputOnly, ..CHAT };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-static STREAM: Shape = Shape::value(Field::Stream);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static CHOICES_WANTED: Shape = Shape::value(Field::Choices);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUT_JSON: Shape = Shape::value(Field::InputJson);
-static PART_TYPE: Shape = Shape::value(Field::PartType);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
-static PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT)]);
-static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
 static MESSAGE: Shape =
-    Shape::object(&[("content", &CONTENT), ("message", &INPUT_TEXT), ("tool_calls", &INPUT_JSON)]).and(Field::Message);
+    Shape::object(&[("content", &TEXT_OR_PARTS), ("message", &INPUT_TEXT), ("tool_calls", &INPUT_JSON)])
+        .and(Field::Message);
 static MESSAGES: Shape = Shape::array(&MESSAGE);
-static TEXTS: Shape = Shape::value(Field::InputText).or_array(&INPUT_TEXT);
-static DOCUMENT: Shape = Shape { field: Some(Field::InputText), members: &[("text", &INPUT_TEXT)], items: None };
-static DOCUMENTS: Shape = Shape::array(&DOCUMENT);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),
@@ -101,19 +82,13 @@ static REQUEST: Shape = Shape::object(&[
     ("conversation_id", &UNBOUNDABLE),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static SEARCH_UNITS: Shape = Shape::value(Field::SearchUnits);
-static IMAGES: Shape = Shape::value(Field::InputImage);
-static VENDOR_INPUT: Shape = Shape::value(Field::VendorInput);
-static VENDOR_OUTPUT: Shape = Shape::value(Field::VendorOutput);
 static BILLED: Shape = Shape::object(&[
     ("input_tokens", &INPUT),
     ("output_tokens", &OUTPUT),
     ("search_units", &SEARCH_UNITS),
-    ("image_tokens", &IMAGES),
+    ("image_tokens", &INPUT_IMAGE),
+    // Images that were embedded.
+    ("images", &IMAGES),
 ]);
 /// What the model saw: taken where nothing is said to be billed.
 static TOKENS: Shape = Shape::object(&[
@@ -124,12 +99,6 @@ static TOKENS: Shape = Shape::object(&[
 static USAGE: Shape =
     Shape::object(&[("billed_units", &BILLED), ("tokens", &TOKENS), ("cached_tokens", &CACHE_READ)]).and(Field::Usage);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
-static LAST: Shape = Shape::value(Field::Last);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
-static ERROR: Shape = Shape::value(Field::Error);
 static WRITTEN_PART: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]);
 static WRITTEN: Shape =
     Shape { field: None, members: &[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)], items: Some(&WRITTEN_PART) };
@@ -157,7 +126,7 @@ static DELTA: Shape = Shape::object(&[
     ("message", &OUTPUT_MESSAGE),
     ("finish_reason", &FINISH_REASON),
     ("usage", &USAGE),
-    ("error", &ERROR),
+    ("error", &ERROR_VALUE),
 ]);
 static RECORD: Shape = Shape::object(&[
     ("type", &RECORD_TYPE),

@@ -4,10 +4,11 @@
 //! Source: google-genai `types.py` (`GenerateContentResponseUsageMetadata`, `EmbedContentResponse`). Each chunk may tell usage; it is
 //! cumulative. Vertex sends a usage without counters on every chunk but the last. A count of zero is left out.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use super::{Billing, Counting, DialectId, ErrorShape, Job, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&GENERATE_OPERATION, &STREAM, &COUNT, &EMBED, &EMBED_BATCH, &PREDICT];
+pub(super) static OPERATIONS: &[&Operation] =
+    &[&GENERATE_OPERATION, &STREAM, &COUNT, &EMBED, &EMBED_BATCH, &PREDICT, &BATCH, &BATCH_RESULTS];
 
 static GENERATE_OPERATION: Operation = GENERATE;
 
@@ -55,8 +56,38 @@ static PREDICT: Operation = Operation {
     paths: &["publishers/google/models/{model}:predict"],
     detect: false,
     counting: Counting::InputOnly,
+    // Models that make images answer here too, and tell nothing.
+    is_estimable: false,
     reply: &PREDICTIONS_REPLY,
     record: &PREDICTIONS_REPLY,
+    ..GENERATE
+};
+
+/// Many requests at half the price, made later.
+static BATCH: Operation = Operation {
+    endpoint: "/v1beta/models/{model}:batchGenerateContent",
+    paths: &["{model}:batchGenerateContent"],
+    billing: Billing::Free,
+    job: Job::Starts,
+    ..BATCH_OPERATION
+};
+
+/// Tells the usage of each reply each time that it is read, and all of them twice: one place is read. The first reading is billed.
+static BATCH_RESULTS: Operation = Operation {
+    endpoint: "/v1beta/batches/{id}",
+    method: "GET",
+    paths: &["v1beta/batches/{id}", "v1alpha/batches/{id}", "v1/batches/{id}"],
+    billing: Billing::Reread,
+    job: Job::Tells,
+    ..BATCH_OPERATION
+};
+
+const BATCH_OPERATION: Operation = Operation {
+    name: "batch",
+    detect: false,
+    request: &NOTHING,
+    reply: &BATCH_REPLY,
+    record: &BATCH_REPLY,
     ..GENERATE
 };
 
@@ -64,33 +95,17 @@ const GENERATE: Operation = Operation {
     dialect: DialectId::GeminiGenerate,
     name: "generate_content",
     endpoint: "/v1beta/models/{model}:generateContent",
-    method: "POST",
     paths: &["{model}:generateContent"],
     detect: true,
-    billing: Billing::Billed,
-    streams: Streams::Never,
     request: &REQUEST,
     reply: &RESPONSES,
     record: &RESPONSES,
     errors: ErrorShape::Google,
-    can_inject: false,
     counting: Counting::ThoughtsOutside,
-    bounded_parts: &[],
-    bounded_tools: &[],
-    end_marker: None,
-    end_records: &[],
-    start_record: None,
     finish_ends: true,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static CHOICES_WANTED: Shape = Shape::value(Field::Choices);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUT_JSON: Shape = Shape::value(Field::InputJson);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
 static PART: Shape = Shape::object(&[
     ("text", &INPUT_TEXT),
     ("functionCall", &INPUT_JSON),
@@ -126,21 +141,12 @@ static EMBED_REQUEST: Shape = Shape::object(&[("content", &CONTENT)]);
 static EMBED_EACH: Shape = Shape::array(&EMBED_REQUEST);
 static EMBED_REQUESTS: Shape = Shape::object(&[("requests", &EMBED_EACH)]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static TOOL_INPUT: Shape = Shape::value(Field::ToolInput);
-static CLASS_NAME: Shape = Shape::value(Field::ClassName);
-static CLASS_COUNT: Shape = Shape::value(Field::ClassCount);
 static INPUT_CLASS: Shape =
     Shape::object(&[("modality", &CLASS_NAME), ("tokenCount", &CLASS_COUNT)]).and(Field::InputClass);
 static INPUT_CLASSES: Shape = Shape::array(&INPUT_CLASS);
 static OUTPUT_CLASS: Shape =
     Shape::object(&[("modality", &CLASS_NAME), ("tokenCount", &CLASS_COUNT)]).and(Field::OutputClass);
 static OUTPUT_CLASSES: Shape = Shape::array(&OUTPUT_CLASS);
-static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
 static USAGE: Shape = Shape::object(&[
     ("promptTokenCount", &INPUT),
     ("candidatesTokenCount", &OUTPUT),
@@ -157,17 +163,12 @@ static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static OUTPUT_PART: Shape = Shape::object(&[("text", &OUTPUT_TEXT)]);
 static OUTPUT_PARTS: Shape = Shape::array(&OUTPUT_PART);
 static OUTPUT_CONTENT: Shape = Shape::object(&[("parts", &OUTPUT_PARTS)]);
 static CANDIDATE: Shape = Shape::object(&[("content", &OUTPUT_CONTENT), ("finishReason", &FINISH_REASON)]);
 static CANDIDATES: Shape = Shape::array(&CANDIDATE);
 static FEEDBACK: Shape = Shape::object(&[("blockReason", &FINISH_REASON)]);
-static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
 static ERROR: Shape = Shape::object(&[("status", &ERROR_TYPE)]).and(Field::Error);
 const MEMBERS: &[(&str, &Shape)] = &[
     ("responseId", &RESPONSE_ID),
@@ -190,11 +191,25 @@ static WRAPPED: Shape = Shape::object(&[
 static RESPONSE: Shape = Shape::object(MEMBERS);
 static RESPONSES: Shape = Shape::object(MEMBERS).or_array(&RESPONSE);
 
+static BATCH_STATE: Shape = Shape::object(&[("state", &STATUS)]);
+static BATCH_RESPONSE: Shape =
+    Shape::object(&[("modelVersion", &RESPONSE_MODEL), ("candidates", &CANDIDATES), ("usageMetadata", &USAGE)])
+        .and(Field::Summed);
+static BATCH_ITEM: Shape = Shape::object(&[("response", &BATCH_RESPONSE)]);
+static BATCH_ITEMS: Shape = Shape::array(&BATCH_ITEM);
+static BATCH_INLINED: Shape = Shape::object(&[("inlinedResponses", &BATCH_ITEMS)]);
+static BATCH_OUTPUT: Shape = Shape::object(&[("inlinedResponses", &BATCH_INLINED)]);
+static BATCH_REPLY: Shape = Shape::object(&[
+    ("name", &RESPONSE_ID),
+    ("metadata", &BATCH_STATE),
+    ("response", &BATCH_OUTPUT),
+    ("error", &ERROR),
+]);
+
 static COUNTED: Shape =
     Shape::object(&[("totalTokens", &INPUT), ("cachedContentTokenCount", &CACHE_READ), ("error", &ERROR)]);
 
-static SUMMED: Shape = Shape::value(Field::SummedInput);
-static STATISTICS: Shape = Shape::object(&[("token_count", &SUMMED)]);
+static STATISTICS: Shape = Shape::object(&[("token_count", &SUMMED_INPUT)]);
 static EMBEDDING: Shape = Shape::object(&[("statistics", &STATISTICS)]);
 static PREDICTION: Shape = Shape::object(&[("embeddings", &EMBEDDING)]);
 static PREDICTIONS: Shape = Shape::array(&PREDICTION);

@@ -2,7 +2,7 @@
 //!
 //! Source: google-genai 3.4 `types.py`. Output leaves thoughts out, input leaves out what tools added.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&CREATE_OPERATION, &RETRIEVE];
@@ -23,42 +23,23 @@ const CREATE: Operation = Operation {
     dialect: DialectId::GeminiInteractions,
     name: "generate_content",
     endpoint: "/v1beta/interactions",
-    method: "POST",
     paths: &["interactions"],
-    detect: false,
-    billing: Billing::Billed,
     streams: Streams::ByBody,
     request: &REQUEST,
     reply: &INTERACTION,
     record: &RECORD,
     errors: ErrorShape::Google,
-    can_inject: false,
     counting: Counting::ThoughtsOutside,
     bounded_parts: &["text"],
     bounded_tools: &["function"],
-    end_marker: None,
+    end_marker: Some(b"[DONE]"),
     end_records: &["interaction.completed", "interaction.complete"],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-static STREAM: Shape = Shape::value(Field::Stream);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static PART_TYPE: Shape = Shape::value(Field::PartType);
-static TOOL_TYPE: Shape = Shape::value(Field::ToolType);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
-static PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT)]);
-static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
 static TURN: Shape =
-    Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT), ("content", &CONTENT)]).and(Field::Message);
+    Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT), ("content", &TEXT_OR_PARTS)]).and(Field::Message);
 static INPUTS: Shape = Shape::value(Field::InputText).or_array(&TURN);
-static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
-static TOOLS: Shape = Shape::array(&TOOL);
 static GENERATION: Shape = Shape::object(&[("max_output_tokens", &MAX_OUTPUT)]);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
@@ -66,20 +47,12 @@ static REQUEST: Shape = Shape::object(&[
     ("stream", &STREAM),
     ("input", &INPUTS),
     ("system_instruction", &INPUT_TEXT),
-    ("tools", &TOOLS),
+    ("tools", &TYPED_TOOLS),
     ("generation_config", &GENERATION),
     // What the server keeps is fed to the model too.
     ("previous_interaction_id", &UNBOUNDABLE),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static TOOL_INPUT: Shape = Shape::value(Field::ToolInput);
-static CLASS_NAME: Shape = Shape::value(Field::ClassName);
-static CLASS_COUNT: Shape = Shape::value(Field::ClassCount);
 static INPUT_CLASS: Shape =
     Shape::object(&[("modality", &CLASS_NAME), ("tokens", &CLASS_COUNT)]).and(Field::InputClass);
 static INPUT_CLASSES: Shape = Shape::array(&INPUT_CLASS);
@@ -98,15 +71,8 @@ static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static STATUS: Shape = Shape::value(Field::Status);
-static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static WRITTEN: Shape = Shape::object(&[("text", &OUTPUT_TEXT)]);
 static OUTPUTS: Shape = Shape::array(&WRITTEN);
-static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
 static ERROR: Shape = Shape::object(&[("code", &ERROR_TYPE)]).and(Field::Error);
 static INTERACTION: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),

@@ -6,22 +6,31 @@ pub mod operation;
 mod anthropic_messages;
 mod bedrock_converse;
 mod bedrock_invoke;
+mod cloudflare;
 mod cohere;
+mod common;
 mod dashscope;
 mod gemini;
 mod gemini_interactions;
+mod llamacpp;
+mod mistral;
 mod ollama;
+mod openai_assistants;
 mod openai_audio;
+mod openai_batches;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
 mod openai_images;
 mod openai_moderations;
+mod openai_realtime;
 mod openai_responses;
 mod rerank;
+mod tgi;
 mod watsonx;
 
-pub use operation::{Billing, Counting, Matched, Operation, Streams, detect, find};
+pub(crate) use openai_realtime::{About, TRANSCRIPTION as REALTIME_TRANSCRIPTION, about};
+pub use operation::{Billing, Counting, Job, Matched, Operation, Streams, detect, find};
 
 /// The shape of a provider's own error bodies: what a refusal of ours looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +94,8 @@ dialects! {
     OpenAiCompletions: "openai.completions", openai_completions::OPERATIONS;
     /// `OpenAI` Responses.
     OpenAiResponses: "openai.responses", openai_responses::OPERATIONS;
+    /// `OpenAI` Realtime, over a WebSocket.
+    OpenAiRealtime: "openai.realtime", openai_realtime::OPERATIONS;
     /// `OpenAI` Embeddings and the many servers that speak them.
     OpenAiEmbeddings: "openai.embeddings", openai_embeddings::OPERATIONS;
     /// `OpenAI` Images.
@@ -93,6 +104,10 @@ dialects! {
     OpenAiAudio: "openai.audio", openai_audio::OPERATIONS;
     /// `OpenAI` moderations.
     OpenAiModerations: "openai.moderations", openai_moderations::OPERATIONS;
+    /// `OpenAI` Assistants.
+    OpenAiAssistants: "openai.assistants", openai_assistants::OPERATIONS;
+    /// `OpenAI` batches.
+    OpenAiBatches: "openai.batches", openai_batches::OPERATIONS;
     /// Anthropic Messages, wherever its own shape is spoken.
     AnthropicMessages: "anthropic.messages", anthropic_messages::OPERATIONS;
     /// Gemini, on AI Studio and Vertex.
@@ -113,6 +128,14 @@ dialects! {
     DashScope: "dashscope", dashscope::OPERATIONS;
     /// IBM watsonx.ai.
     Watsonx: "watsonx", watsonx::OPERATIONS;
+    /// Hugging Face's Text Generation Inference.
+    Tgi: "tgi", tgi::OPERATIONS;
+    /// llama.cpp's server.
+    LlamaCpp: "llamacpp", llamacpp::OPERATIONS;
+    /// Cloudflare Workers AI.
+    Cloudflare: "cloudflare", cloudflare::OPERATIONS;
+    /// Mistral's documents and conversations.
+    Mistral: "mistral", mistral::OPERATIONS;
     /// Reranking by tokens.
     Rerank: "rerank", rerank::OPERATIONS;
 }

@@ -3,7 +3,7 @@
 //!
 //! Source: ollama-python 0.6, ollama `api/types.go`: a count of zero is left out, such as that of a prompt that was cached whole.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use super::{Counting, DialectId, ErrorShape, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&CHAT_OPERATION, &GENERATE, &EMBED, &EMBEDDINGS];
@@ -36,39 +36,22 @@ const CHAT: Operation = Operation {
     dialect: DialectId::Ollama,
     name: "chat",
     endpoint: "/api/chat",
-    method: "POST",
     paths: &["api/chat"],
     detect: true,
-    billing: Billing::Billed,
     streams: Streams::Unless,
     request: &REQUEST,
     reply: &REPLY,
     record: &REPLY,
     errors: ErrorShape::Text,
-    can_inject: false,
     counting: Counting::ZeroLeftOut,
-    bounded_parts: &[],
     bounded_tools: &["function"],
-    end_marker: None,
-    end_records: &[],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-static STREAM: Shape = Shape::value(Field::Stream);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUT_JSON: Shape = Shape::value(Field::InputJson);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
 static MESSAGE: Shape =
     Shape::object(&[("content", &INPUT_TEXT), ("tool_calls", &INPUT_JSON), ("images", &UNBOUNDABLE)])
         .and(Field::Message);
 static MESSAGES: Shape = Shape::array(&MESSAGE);
-static INPUTS: Shape = Shape::value(Field::InputText).or_array(&INPUT_TEXT);
 static OPTIONS: Shape = Shape::object(&[("num_predict", &MAX_OUTPUT)]);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
@@ -78,20 +61,13 @@ static REQUEST: Shape = Shape::object(&[
     ("prompt", &INPUT_TEXT),
     ("system", &INPUT_TEXT),
     ("suffix", &INPUT_TEXT),
-    ("input", &INPUTS),
+    ("input", &TEXTS),
     ("tools", &INPUT_JSON),
     ("format", &INPUT_JSON),
     ("images", &UNBOUNDABLE),
     ("context", &UNBOUNDABLE),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static LAST: Shape = Shape::value(Field::Last);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
-static ERROR: Shape = Shape::value(Field::Error);
 static WRITTEN: Shape = Shape::object(&[("content", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]);
 static REPLY: Shape = Shape::object(&[
     ("model", &RESPONSE_MODEL),
@@ -102,5 +78,5 @@ static REPLY: Shape = Shape::object(&[
     ("done_reason", &FINISH_REASON),
     ("prompt_eval_count", &INPUT),
     ("eval_count", &OUTPUT),
-    ("error", &ERROR),
+    ("error", &ERROR_VALUE),
 ]);

@@ -1,50 +1,59 @@
-//! `openai.audio`: transcription. Its request is a form; its usage is tokens or, for whisper-1, seconds.
+//! `openai.audio`: transcription, translation and speech. Requests to hear are forms; their usage is tokens or, for whisper-1, seconds.
+//! Speech is billed by the characters of the request, or by tokens, which only a stream of events tells.
 //!
-//! Source: openai-python `types/audio/transcription*.py`; Mistral's transcriptions tell usage as its chat does.
+//! Sources: openai-python `types/audio/transcription*.py`, `types/audio/speech_create_params.py`, openai-openapi `SpeechAudioDoneEvent`;
+//! Mistral's transcriptions tell usage as its chat does.
 
 use super::{
-    Billing, Counting, DialectId, ErrorShape, Operation, Streams,
+    DialectId, Operation, Streams,
+    common::*,
     openai_chat::{ERROR, INPUT_DETAILS},
 };
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&TRANSCRIPTIONS];
+pub(super) static OPERATIONS: &[&Operation] = &[&TRANSCRIPTIONS, &TRANSLATIONS, &SPEECH];
 
-static TRANSCRIPTIONS: Operation = Operation {
+static TRANSCRIPTIONS: Operation = HEARD;
+
+/// Tells no usage; its verbose form tells how long the audio is.
+static TRANSLATIONS: Operation = Operation {
+    name: "translation",
+    endpoint: "/v1/audio/translations",
+    paths: &["deployments/{model}/audio/translations", "audio/translations"],
+    ..HEARD
+};
+
+static SPEECH: Operation = Operation {
+    name: "speech",
+    endpoint: "/v1/audio/speech",
+    paths: &["deployments/{model}/audio/speech", "audio/speech"],
+    streams: Streams::ByReply,
+    request: &SPOKEN,
+    end_records: &["speech.audio.done"],
+    ..HEARD
+};
+
+const HEARD: Operation = Operation {
     dialect: DialectId::OpenAiAudio,
     name: "transcription",
     endpoint: "/v1/audio/transcriptions",
-    method: "POST",
-    paths: &["audio/transcriptions"],
+    paths: &["deployments/{model}/audio/transcriptions", "audio/transcriptions"],
     detect: true,
-    billing: Billing::Billed,
-    streams: Streams::ByReply,
+    streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
-    errors: ErrorShape::OpenAi,
-    can_inject: false,
-    counting: Counting::Inside,
-    bounded_parts: &[],
-    bounded_tools: &[],
     end_marker: Some(b"[DONE]"),
     end_records: &["transcript.text.done", "transcription.done"],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    is_estimable: false,
+    may_be_opaque: true,
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-/// Mistral takes JSON too.
-static REQUEST: Shape = Shape::object(&[("model", &MODEL)]);
+/// The fields of a form, or members: Mistral takes JSON too.
+static REQUEST: Shape = Shape::object(&[("model", &MODEL), ("stream", &STREAM), ("prompt", &INPUT_TEXT)]);
+static SPOKEN: Shape = Shape::object(&[("model", &MODEL), ("input", &SPOKEN_TEXT), ("instructions", &INPUT_TEXT)]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
-static SECONDS: Shape = Shape::value(Field::AudioSeconds);
 // So spelled here, without an `s`.
 static AUDIO_DETAILS: Shape = Shape::object(&[("audio_tokens", &INPUT_AUDIO)]);
 static USAGE: Shape = Shape::object(&[
@@ -61,14 +70,10 @@ static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static REPLY: Shape = Shape::object(&[
     ("model", &RESPONSE_MODEL),
     ("text", &OUTPUT_TEXT),
-    // Without a usage, the length of what was heard.
-    ("duration", &SECONDS),
+    ("duration", &DURATION),
     ("usage", &USAGE),
     ("error", &ERROR),
 ]);

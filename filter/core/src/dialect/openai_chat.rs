@@ -3,58 +3,64 @@
 //! Sources: openai-python `types/chat/*` and `types/completion_usage.py`. Spellings of compatible servers stand beside the original,
 //! each with its server; the last value of a counter wins.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams};
+use super::{DialectId, Operation, Streams, common::*};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&CREATE_OPERATION, &WRITER];
+pub(super) static OPERATIONS: &[&Operation] = &[&CREATE_OPERATION, &WRITER, &VERTEX, &VERTEX_STREAM];
 
 static CREATE_OPERATION: Operation = CREATE;
 
 /// Writer has a path of its own for it, which elsewhere belongs to other dialects.
 static WRITER: Operation = Operation { endpoint: "/v1/chat", paths: &["v1/chat"], detect: false, ..CREATE };
 
+/// Mistral's and AI21's models on Vertex: the model is in the path, the verb says whether the reply is a stream.
+static VERTEX: Operation = VERTEX_OPERATION;
+
+static VERTEX_STREAM: Operation = Operation {
+    endpoint: "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:streamRawPredict",
+    paths: &["publishers/mistralai/models/{model}:streamRawPredict", "publishers/ai21/models/{model}:streamRawPredict"],
+    streams: Streams::Always,
+    ..VERTEX_OPERATION
+};
+
+const VERTEX_OPERATION: Operation = Operation {
+    endpoint: "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:rawPredict",
+    paths: &["publishers/mistralai/models/{model}:rawPredict", "publishers/ai21/models/{model}:rawPredict"],
+    can_inject: false,
+    ..CREATE
+};
+
 const CREATE: Operation = Operation {
     dialect: DialectId::OpenAiChat,
     name: "chat",
     endpoint: "/v1/chat/completions",
-    method: "POST",
     // Azure names the deployment in the path, and its body may leave the model out.
-    paths: &["deployments/{model}/chat/completions", "chat/completions", "serving-endpoints/{model}/invocations"],
+    paths: &[
+        "deployments/{model}/chat/completions",
+        "chat/completions",
+        // Mistral.
+        "agents/completions",
+        "serving-endpoints/{model}/invocations",
+    ],
     detect: true,
-    billing: Billing::Billed,
     streams: Streams::ByBody,
     request: &REQUEST,
     reply: &REPLY,
     record: &REPLY,
-    errors: ErrorShape::OpenAi,
     can_inject: true,
-    counting: Counting::Inside,
     bounded_parts: &["text", "refusal"],
     bounded_tools: &["function", "custom"],
     // Compared by its beginning, as openai-python does (`_streaming.py`).
     end_marker: Some(b"[DONE]"),
-    end_records: &[],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    // vLLM and Mistral: an error that is no member of anything.
+    error_records: &["error"],
+    // Fireworks; where the body tells it too, that wins.
+    header_counters: &[("fireworks-cached-prompt-tokens", Field::CacheRead)],
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-static STREAM: Shape = Shape::value(Field::Stream);
-static INCLUDE_USAGE: Shape = Shape::value(Field::IncludeUsage);
-static STREAM_OPTIONS: Shape = Shape::object(&[("include_usage", &INCLUDE_USAGE)]).and(Field::StreamOptions);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static CHOICES_WANTED: Shape = Shape::value(Field::Choices);
-static REQUEST_TIER: Shape = Shape::value(Field::RequestTier);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUT_JSON: Shape = Shape::value(Field::InputJson);
-static PART_TYPE: Shape = Shape::value(Field::PartType);
-static TOOL_TYPE: Shape = Shape::value(Field::ToolType);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
 static PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT), ("refusal", &INPUT_TEXT)]);
-static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
+pub(super) static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
 static MESSAGE: Shape = Shape::object(&[
     ("content", &CONTENT),
     ("name", &INPUT_TEXT),
@@ -67,8 +73,6 @@ static MESSAGE: Shape = Shape::object(&[
 ])
 .and(Field::Message);
 pub(super) static MESSAGES: Shape = Shape::array(&MESSAGE);
-static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
-pub(super) static TOOLS: Shape = Shape::array(&TOOL);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),
@@ -78,25 +82,14 @@ static REQUEST: Shape = Shape::object(&[
     ("n", &CHOICES_WANTED),
     ("service_tier", &REQUEST_TIER),
     ("messages", &MESSAGES),
-    ("tools", &TOOLS),
+    ("tools", &TYPED_TOOLS),
     ("functions", &INPUT_JSON),
     ("response_format", &INPUT_JSON),
     ("web_search_options", &UNBOUNDABLE),
+    // Mistral: an agent has instructions of its own.
+    ("agent_id", &UNBOUNDABLE),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
-static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
-static INPUT_IMAGE: Shape = Shape::value(Field::InputImage);
-static OUTPUT_TEXT_TOKENS: Shape = Shape::value(Field::OutputTextTokens);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
-static OUTPUT_IMAGE: Shape = Shape::value(Field::OutputImage);
-static WEB_SEARCHES: Shape = Shape::value(Field::WebSearches);
-static REPORTED_COST: Shape = Shape::value(Field::ReportedCost);
 // OpenRouter says a number of credits, which are USD; Perplexity an object with the parts and their sum.
 static COST: Shape = Shape::object(&[("total_cost", &REPORTED_COST)]).and(Field::ReportedCost);
 pub(super) static INPUT_DETAILS: Shape = Shape::object(&[
@@ -119,6 +112,9 @@ pub(super) static USAGE: Shape = Shape::object(&[
     ("total_tokens", &TOTAL),
     ("prompt_tokens_details", &INPUT_DETAILS),
     ("completion_tokens_details", &OUTPUT_DETAILS),
+    // Writer, and runs of assistants.
+    ("prompt_token_details", &INPUT_DETAILS),
+    ("completion_token_details", &OUTPUT_DETAILS),
     // DeepSeek: hit and miss are the input.
     ("prompt_cache_hit_tokens", &CACHE_READ),
     // Moonshot; also Anthropic's compatible layer.
@@ -132,14 +128,12 @@ pub(super) static USAGE: Shape = Shape::object(&[
     ("cost", &COST),
     // Perplexity.
     ("num_search_queries", &WEB_SEARCHES),
+    ("citation_tokens", &CITATIONS),
+    // GigaChat.
+    ("precached_prompt_tokens", &CACHE_READ_OUTSIDE),
 ])
 .and(Field::Usage);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static FUNCTION: Shape = Shape::object(&[("name", &OUTPUT_TEXT), ("arguments", &OUTPUT_TEXT)]);
 static TOOL_CALL: Shape = Shape::object(&[("function", &FUNCTION)]);
 static TOOL_CALLS: Shape = Shape::array(&TOOL_CALL);
@@ -160,13 +154,11 @@ static CHOICE: Shape = Shape::object(&[
     ("usage", &USAGE),
 ]);
 pub(super) static CHOICES: Shape = Shape::array(&CHOICE).and(Field::ChoicesArray);
-static ERROR_TYPE: Shape = Shape::value(Field::ErrorType);
 pub(super) static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE), ("code", &ERROR_TYPE)]).and(Field::Error);
 // MiniMax answers 200 and says here what went wrong; zero is success.
-static BASE_RESP_STATUS: Shape = Shape::value(Field::Error);
-static BASE_RESP: Shape = Shape::object(&[("status_code", &BASE_RESP_STATUS)]);
-// Groq puts the usage of a stream here.
-static X_GROQ: Shape = Shape::object(&[("usage", &USAGE)]);
+static BASE_RESP: Shape = Shape::object(&[("status_code", &ERROR_VALUE)]);
+// Groq puts the usage of a stream here, or why it was aborted.
+static X_GROQ: Shape = Shape::object(&[("usage", &USAGE), ("error", &ERROR_VALUE)]);
 static REPLY: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),
@@ -176,4 +168,7 @@ static REPLY: Shape = Shape::object(&[
     ("error", &ERROR),
     ("x_groq", &X_GROQ),
     ("base_resp", &BASE_RESP),
+    ("object", &RECORD_TYPE),
+    // Spark.
+    ("code", &CODE),
 ]);

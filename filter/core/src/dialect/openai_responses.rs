@@ -3,16 +3,30 @@
 //! Source: openai-python `types/responses/*`. A stream tells its usage unasked, in the record that ends it. `compact` answers with a
 //! document of its own kind and the same usage. Hosted tools are counted apart: `tool_usage`.
 
-use super::{Billing, Counting, DialectId, ErrorShape, Operation, Streams, openai_chat::ERROR};
+use super::{
+    Billing, Counting, DialectId, Job, Operation, Streams,
+    common::*,
+    openai_chat::{CONTENT, ERROR},
+};
 use crate::json::scan::{Field, Shape};
 
-pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE];
+pub(super) static OPERATIONS: &[&Operation] = &[&COMPACT, &COUNT, &CANCEL, &CREATE, &RETRIEVE, &DECISIONS, &WEB_SOCKET];
 
-static CREATE: Operation = RESPONSES;
+static CREATE: Operation = Operation { job: Job::Starts, ..RESPONSES };
 
 static COMPACT: Operation = Operation {
     endpoint: "/v1/responses/compact",
     paths: &["responses/compact"],
+    detect: false,
+    streams: Streams::Never,
+    ..RESPONSES
+};
+
+/// Tells usage as a response does: openai-python `types/decision.py`.
+static DECISIONS: Operation = Operation {
+    name: "decision",
+    endpoint: "/v1/decisions",
+    paths: &["v1/decisions"],
     detect: false,
     streams: Streams::Never,
     ..RESPONSES
@@ -32,7 +46,7 @@ static COUNT: Operation = Operation {
     ..RESPONSES
 };
 
-/// A stored response tells its usage again, whole or as a stream.
+/// A stored response tells its usage again, whole or as a stream. That of one made in the background is told here first.
 static RETRIEVE: Operation = Operation {
     name: "retrieve",
     endpoint: "/v1/responses/{id}",
@@ -40,6 +54,7 @@ static RETRIEVE: Operation = Operation {
     paths: &["responses/{id}"],
     detect: false,
     billing: Billing::Reread,
+    job: Job::Tells,
     ..RESPONSES
 };
 
@@ -50,6 +65,18 @@ static CANCEL: Operation = Operation {
     detect: false,
     billing: Billing::Reread,
     streams: Streams::Never,
+    job: Job::Tells,
+    ..RESPONSES
+};
+
+/// The WebSocket mode: each message `response.create` is a request, and what would be events of a stream are messages. One response is under
+/// way at a time (developers.openai.com, "WebSocket mode").
+static WEB_SOCKET: Operation = Operation {
+    method: "GET",
+    detect: false,
+    streams: Streams::WebSocket,
+    request: &CLIENT_MESSAGE,
+    reply: &REFUSED,
     ..RESPONSES
 };
 
@@ -57,17 +84,12 @@ const RESPONSES: Operation = Operation {
     dialect: DialectId::OpenAiResponses,
     name: "chat",
     endpoint: "/v1/responses",
-    method: "POST",
     paths: &["responses"],
     detect: true,
-    billing: Billing::Billed,
     streams: Streams::ByBody,
     request: &REQUEST,
     reply: &RESPONSE,
     record: &RECORD,
-    errors: ErrorShape::OpenAi,
-    can_inject: false,
-    counting: Counting::Inside,
     bounded_parts: &[
         "text",
         "input_text",
@@ -83,26 +105,12 @@ const RESPONSES: Operation = Operation {
         "reasoning",
     ],
     bounded_tools: &["function", "custom"],
-    end_marker: None,
+    // The second may come without saying what went wrong.
+    error_records: &["error", "response.failed"],
     end_records: &["response.completed", "response.incomplete", "response.failed", "response.cancelled"],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
-    keeps_largest: false,
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-static STREAM: Shape = Shape::value(Field::Stream);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static REQUEST_TIER: Shape = Shape::value(Field::RequestTier);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUT_JSON: Shape = Shape::value(Field::InputJson);
-static PART_TYPE: Shape = Shape::value(Field::PartType);
-static TOOL_TYPE: Shape = Shape::value(Field::ToolType);
-static UNBOUNDABLE: Shape = Shape::value(Field::Unboundable);
-static PART: Shape = Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT), ("refusal", &INPUT_TEXT)]);
-static CONTENT: Shape = Shape::value(Field::InputText).or_array(&PART);
 static ITEM: Shape = Shape::object(&[
     // A message may leave its type out.
     ("type", &PART_TYPE),
@@ -114,8 +122,6 @@ static ITEM: Shape = Shape::object(&[
 ])
 .and(Field::Message);
 static INPUTS: Shape = Shape::value(Field::InputText).or_array(&ITEM);
-static TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::InputJson);
-static TOOLS: Shape = Shape::array(&TOOL);
 static REQUEST: Shape = Shape::object(&[
     ("model", &MODEL),
     ("stream", &STREAM),
@@ -123,7 +129,7 @@ static REQUEST: Shape = Shape::object(&[
     ("service_tier", &REQUEST_TIER),
     ("instructions", &INPUT_TEXT),
     ("input", &INPUTS),
-    ("tools", &TOOLS),
+    ("tools", &TYPED_TOOLS),
     ("text", &INPUT_JSON),
     // What the server keeps is fed to the model too.
     ("previous_response_id", &UNBOUNDABLE),
@@ -131,18 +137,6 @@ static REQUEST: Shape = Shape::object(&[
     ("prompt", &UNBOUNDABLE),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static TOTAL: Shape = Shape::value(Field::Total);
-static CACHE_READ: Shape = Shape::value(Field::CacheRead);
-static CACHE_WRITE: Shape = Shape::value(Field::CacheWrite);
-static REASONING: Shape = Shape::value(Field::Reasoning);
-static INPUT_AUDIO: Shape = Shape::value(Field::InputAudio);
-static INPUT_IMAGE: Shape = Shape::value(Field::InputImage);
-static OUTPUT_AUDIO: Shape = Shape::value(Field::OutputAudio);
-static OUTPUT_IMAGE: Shape = Shape::value(Field::OutputImage);
-static REPORTED_COST: Shape = Shape::value(Field::ReportedCost);
-static WEB_SEARCHES: Shape = Shape::value(Field::WebSearches);
 static INPUT_DETAILS: Shape = Shape::object(&[
     ("cached_tokens", &CACHE_READ),
     ("cache_write_tokens", &CACHE_WRITE),
@@ -165,21 +159,21 @@ pub(super) static USAGE: Shape = Shape::object(&[
 ])
 .and(Field::Usage);
 
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static SERVICE_TIER: Shape = Shape::value(Field::ServiceTier);
-static STATUS: Shape = Shape::value(Field::Status);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
 static INCOMPLETE: Shape = Shape::object(&[("reason", &FINISH_REASON)]);
-static RECORD_TYPE: Shape = Shape::value(Field::RecordType);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
 static WRITTEN: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("refusal", &OUTPUT_TEXT)]);
 static WRITTEN_PARTS: Shape = Shape::array(&WRITTEN);
-static OUTPUT_ITEM: Shape =
-    Shape::object(&[("content", &WRITTEN_PARTS), ("summary", &WRITTEN_PARTS), ("arguments", &OUTPUT_TEXT)]);
-static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM);
+// Of the tools that act only a web search can search; opening a page of what was found is free.
+static ACTION: Shape = Shape::object(&[("type", &TOOL_ACTION)]);
+static OUTPUT_ITEM: Shape = Shape::object(&[
+    ("content", &WRITTEN_PARTS),
+    ("summary", &WRITTEN_PARTS),
+    ("arguments", &OUTPUT_TEXT),
+    ("action", &ACTION),
+]);
+static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM).and(Field::OutputItems);
 static SEARCH_USAGE: Shape = Shape::object(&[("num_requests", &WEB_SEARCHES)]);
-static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE)]);
+static IMAGE_USAGE: Shape = Shape::object(&[("total_tokens", &OTHER_TOKENS)]);
+static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE), ("image_gen", &IMAGE_USAGE)]);
 static RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),
@@ -193,17 +187,25 @@ static RESPONSE: Shape = Shape::object(&[
 ]);
 
 /// In a stream the output came in deltas before: what the last record repeats is not counted again.
-static LAST: Shape = Shape::object(&[
+static LAST_ITEM: Shape = Shape::object(&[("action", &ACTION)]);
+static LAST_ITEMS: Shape = Shape::array(&LAST_ITEM).and(Field::OutputItems);
+static LAST_RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),
     ("service_tier", &SERVICE_TIER),
     ("status", &STATUS),
     ("incomplete_details", &INCOMPLETE),
+    ("output", &LAST_ITEMS),
     ("usage", &USAGE),
     ("tool_usage", &TOOL_USAGE),
     ("error", &ERROR),
 ]);
 static RECORD: Shape =
-    Shape::object(&[("type", &RECORD_TYPE), ("delta", &OUTPUT_TEXT), ("response", &LAST), ("error", &ERROR)]);
+    Shape::object(&[("type", &RECORD_TYPE), ("delta", &OUTPUT_TEXT), ("response", &LAST_RESPONSE), ("error", &ERROR)]);
+
+static CLIENT_MESSAGE: Shape = Shape::object(&[("type", &RECORD_TYPE), ("model", &MODEL)]);
+
+/// An upgrade that was refused.
+static REFUSED: Shape = Shape::object(&[("error", &ERROR)]);
 
 static COUNTED: Shape = Shape::object(&[("input_tokens", &INPUT), ("error", &ERROR)]);

@@ -32,6 +32,19 @@ pub enum Streams {
     Always,
     /// It never is.
     Never,
+    /// The connection becomes a WebSocket: messages both ways, and a response in each of some of them.
+    WebSocket,
+}
+
+/// What a request has to do with a job: something that is made later, and whose usage is told to whoever reads the result, each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Nothing.
+    No,
+    /// It starts one if the reply says that it is not done yet.
+    Starts,
+    /// It reads the job that the path names. The first that is told its usage pays, if the job was started here.
+    Tells,
 }
 
 /// What the counters on the wire include. The truth table is checked against the provider's own total.
@@ -53,7 +66,8 @@ pub enum Counting {
     InputOnly,
 }
 
-/// One thing that a client can ask for. Pure data; `..` from a constant of the same file fills what its siblings share.
+/// One thing that a client can ask for. Pure data; `..` from a constant of the same file, and in the end from [`Operation::BASE`], fills
+/// what its siblings share.
 pub struct Operation {
     /// Its dialect: the event's `dialect` is that one's name.
     pub dialect: DialectId,
@@ -64,7 +78,8 @@ pub struct Operation {
     /// HTTP method.
     pub method: &'static str,
     /// Patterns that the path ends like, since proxies and providers put prefixes of their own before it. `{model}` is the model's
-    /// name, `{id}` is anything; a part after `:` is a verb at the end of the last segment.
+    /// name, `{model+}` the same in all segments that are left, `{id}` is anything; a part after `:` is a verb at the end of the last
+    /// segment.
     pub paths: &'static [&'static str],
     /// Whether a host that no row knows is believed to mean it by such a path.
     pub detect: bool,
@@ -92,6 +107,12 @@ pub struct Operation {
     pub end_marker: Option<&'static [u8]>,
     /// Kinds of the record that ends a stream.
     pub end_records: &'static [&'static str],
+    /// What each record that ends a stream counts one of.
+    pub counted_records: Option<Field>,
+    /// Kinds of records that say that something went wrong.
+    pub error_records: &'static [&'static str],
+    /// Reasons to stop that say so.
+    pub error_reasons: &'static [&'static str],
     /// Kind of the record that says the input counters and only a placeholder for the output.
     pub start_record: Option<&'static str>,
     /// Whether the record that says why the model stopped is the last one that matters.
@@ -102,6 +123,16 @@ pub struct Operation {
     pub in_base64: bool,
     /// Whether a counter keeps its largest value rather than its last: servers that say 0 in later records.
     pub keeps_largest: bool,
+    /// Whether the text of request and reply says how many tokens there were. If not, what nobody tells is missing.
+    pub is_estimable: bool,
+    /// Whether it has to do with something that is made later.
+    pub job: Job,
+    /// The service tier, where no reply tells it.
+    pub service_tier: Option<&'static str>,
+    /// Events whose name begins so tell parts of what others tell as a whole: they are not read.
+    pub skipped_events: Option<&'static str>,
+    /// Whether a reply may be no document at all: speech, or a transcript as plain text.
+    pub may_be_opaque: bool,
 }
 
 /// An operation and what its path says.
@@ -111,10 +142,22 @@ pub struct Matched {
     pub operation: &'static Operation,
     /// The model that the path names.
     pub model: Option<String>,
+    /// The last id that the path names.
+    pub id: Option<String>,
 }
 
-/// Longest model name that a path may hold, in bytes.
-const MAX_MODEL: usize = 512;
+/// What a path names.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Names {
+    model: Option<String>,
+    id: Option<String>,
+}
+
+/// Where nothing is wanted.
+pub(super) static NOTHING: Shape = Shape::object(&[]);
+
+/// Longest name that a path may hold, in bytes.
+const MAX_NAME: usize = 512;
 
 /// The first operation of these dialects that this method and path mean.
 #[must_use]
@@ -129,32 +172,40 @@ pub fn detect(method: &[u8], path: &[u8]) -> Option<Matched> {
 }
 
 fn first(dialects: &[DialectId], method: &[u8], path: &[u8], wanted: impl Fn(&Operation) -> bool) -> Option<Matched> {
-    let path = path::split(path).0;
+    let (path, query) = path::split(path);
     let operations = dialects.iter().flat_map(|dialect| dialect.operations());
     operations.filter(|operation| operation.method.as_bytes() == method && wanted(operation)).find_map(|operation| {
-        let model = operation.paths.iter().find_map(|pattern| matches(pattern, path))?;
-        Some(Matched { operation, model })
+        let Names { mut model, id } = operation.paths.iter().find_map(|pattern| matches(pattern, path))?;
+        if operation.streams == Streams::WebSocket {
+            // There is no body that could name it. Azure's word for it is its deployment.
+            let named = |name| text(path::query_value(query?, name)?);
+            model = model.or_else(|| named("model")).or_else(|| named("deployment"));
+        }
+        Some(Matched { operation, model, id })
     })
 }
 
-/// Whether a path ends like the pattern; if so, the model that it names.
+/// Whether a path ends like the pattern; if so, what it names.
 ///
 /// Doubled slashes, a slash at the end and needless percent-encoding are looked through: servers take such paths, and metering must not
 /// be got around by them.
-fn matches(pattern: &str, path: &[u8]) -> Option<Option<String>> {
+fn matches(pattern: &str, path: &[u8]) -> Option<Names> {
+    if let Some(stem) = pattern.strip_suffix("/{model+}") {
+        return Some(Names { model: Some(model_after(stem, path)?), id: None });
+    }
     let mut segments = path.rsplit(|b| *b == b'/').filter(|segment| !segment.is_empty());
-    let mut model = None;
+    let mut names = Names::default();
     for wanted in pattern.rsplit('/') {
         let segment = segments.next()?;
         match wanted.split_once(':') {
-            None if wanted == "{id}" => {}
-            None if wanted == "{model}" => model = text(path::decoded(segment).collect()),
+            None if wanted == "{id}" => names.id = names.id.or_else(|| text(path::decoded(segment).collect())),
+            None if wanted == "{model}" => names.model = text(path::decoded(segment).collect()),
             None if path::decoded(segment).eq(wanted.bytes()) => {}
             Some((stem, verb)) => {
                 let decoded: Vec<u8> = path::decoded(segment).collect();
                 let named = decoded.strip_suffix(verb.as_bytes())?.strip_suffix(b":")?;
                 match stem {
-                    "{model}" => model = text(named.to_vec()),
+                    "{model}" => names.model = text(named.to_vec()),
                     "{id}" => {}
                     literal if literal.as_bytes() == named => {}
                     _ => return None,
@@ -163,14 +214,62 @@ fn matches(pattern: &str, path: &[u8]) -> Option<Option<String>> {
             None => return None,
         }
     }
-    Some(model)
+    Some(names)
+}
+
+/// All that follows the first place where the stem stands.
+fn model_after(stem: &str, path: &[u8]) -> Option<String> {
+    let segments: Vec<&[u8]> = path.split(|b| *b == b'/').filter(|segment| !segment.is_empty()).collect();
+    let stem: Vec<&str> = stem.split('/').collect();
+    let is_stem =
+        |at: &[&[u8]]| at.iter().zip(&stem).all(|(segment, wanted)| path::decoded(segment).eq(wanted.bytes()));
+    let at = segments.windows(stem.len()).position(is_stem)?;
+    let model: Vec<Vec<u8>> =
+        segments.get(at.checked_add(stem.len())?..)?.iter().map(|segment| path::decoded(segment).collect()).collect();
+    text(model.join(&b'/'))
 }
 
 fn text(bytes: Vec<u8>) -> Option<String> {
-    String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.len() <= MAX_MODEL)
+    String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.len() <= MAX_NAME)
 }
 
 impl Operation {
+    /// What most operations are: posted, billed, in `OpenAI`'s shapes. Each says at least its dialect, its name, its endpoint and paths,
+    /// and what it picks.
+    pub(super) const BASE: Self = Self {
+        dialect: DialectId::OpenAiChat,
+        name: "chat",
+        endpoint: "/",
+        method: "POST",
+        paths: &[],
+        detect: false,
+        billing: Billing::Billed,
+        streams: Streams::Never,
+        request: &NOTHING,
+        reply: &NOTHING,
+        record: &NOTHING,
+        errors: ErrorShape::OpenAi,
+        can_inject: false,
+        counting: Counting::Inside,
+        bounded_parts: &[],
+        bounded_tools: &[],
+        end_marker: None,
+        end_records: &[],
+        counted_records: None,
+        error_records: &[],
+        error_reasons: &[],
+        start_record: None,
+        finish_ends: false,
+        header_counters: &[],
+        in_base64: false,
+        keeps_largest: false,
+        is_estimable: true,
+        job: Job::No,
+        service_tier: None,
+        skipped_events: None,
+        may_be_opaque: false,
+    };
+
     /// The event's `dialect`.
     #[must_use]
     pub const fn dialect_name(&self) -> &'static str {
@@ -205,7 +304,8 @@ mod tests {
 
     #[test]
     fn ok_and_err_patterns() {
-        let model = |pattern: &str, path: &str| matches(pattern, path.as_bytes());
+        let model = |pattern: &str, path: &str| matches(pattern, path.as_bytes()).map(|names| names.model);
+        let id = |pattern: &str, path: &str| matches(pattern, path.as_bytes()).and_then(|names| names.id);
         assert_eq!(model("chat/completions", "/v1//ch%61t/completions/"), Some(None));
         assert_eq!(model("chat/completions", "/completions"), None);
         assert_eq!(
@@ -217,6 +317,12 @@ mod tests {
         assert_eq!(model("model/{model}/invoke", "/model/arn%3Aaws%2Fx/invoke"), Some(Some("arn:aws/x".into())));
         assert_eq!(model("responses/{id}", "/v1/responses/resp_1"), Some(None));
         assert_eq!(model("responses/{id}", "/v1/responses"), None);
+        assert_eq!(id("responses/{id}/cancel", "/v1/responses/resp_1/cancel").as_deref(), Some("resp_1"));
+        assert_eq!(id("threads/{id}/runs/{id}", "/v1/threads/a/runs/b").as_deref(), Some("b"), "the last one");
+        let run = "/client/v4/accounts/a/ai/run/%40cf/meta//llama-3.1-8b-instruct";
+        assert_eq!(model("ai/run/{model+}", run), Some(Some("@cf/meta/llama-3.1-8b-instruct".into())));
+        assert_eq!(model("ai/run/{model+}", "/client/v4/accounts/a/ai/run/"), None);
+        assert_eq!(model("ai/run/{model+}", "/ai"), None);
         assert_eq!(model("{model}/invoke", "/%ff/invoke"), Some(None), "no text, no name");
     }
 }

@@ -3,10 +3,11 @@
 //! Source: ibm-watsonx-ai 1.8; recorded exchanges.
 
 use super::{
-    Billing, Counting, DialectId, ErrorShape, Operation, Streams,
-    openai_chat::{CHOICES, MESSAGES, TOOLS, USAGE},
+    Counting, DialectId, ErrorShape, Operation, Streams,
+    common::*,
+    openai_chat::{CHOICES, MESSAGES, USAGE},
 };
-use crate::json::scan::{Field, Shape};
+use crate::json::scan::Shape;
 
 pub(super) static OPERATIONS: &[&Operation] = &[&GENERATION, &GENERATION_STREAM, &CHAT, &CHAT_STREAM, &EMBEDDINGS];
 
@@ -41,50 +42,28 @@ const GENERATE: Operation = Operation {
     dialect: DialectId::Watsonx,
     name: "text_completion",
     endpoint: "/ml/v1/text/generation",
-    method: "POST",
     paths: &["text/generation", "generation/text"],
-    detect: false,
-    billing: Billing::Billed,
-    streams: Streams::Never,
     request: &REQUEST,
     reply: &REPLY,
     record: &REPLY,
     errors: ErrorShape::Watsonx,
-    can_inject: false,
-    counting: Counting::Inside,
     bounded_parts: &["text"],
     bounded_tools: &["function"],
-    end_marker: None,
-    end_records: &[],
-    start_record: None,
-    finish_ends: false,
-    header_counters: &[],
-    in_base64: false,
     keeps_largest: true,
+    ..Operation::BASE
 };
 
-static MODEL: Shape = Shape::value(Field::RequestModel);
-static MAX_OUTPUT: Shape = Shape::value(Field::MaxOutputTokens);
-static INPUT_TEXT: Shape = Shape::value(Field::InputText);
-static INPUTS: Shape = Shape::value(Field::InputText).or_array(&INPUT_TEXT);
 static PARAMETERS: Shape = Shape::object(&[("max_new_tokens", &MAX_OUTPUT)]);
 static REQUEST: Shape = Shape::object(&[
     ("model_id", &MODEL),
     ("input", &INPUT_TEXT),
-    ("inputs", &INPUTS),
+    ("inputs", &TEXTS),
     ("messages", &MESSAGES),
-    ("tools", &TOOLS),
+    ("tools", &TYPED_TOOLS),
     ("parameters", &PARAMETERS),
     ("max_tokens", &MAX_OUTPUT),
 ]);
 
-static INPUT: Shape = Shape::value(Field::Input);
-static OUTPUT: Shape = Shape::value(Field::Output);
-static RESPONSE_ID: Shape = Shape::value(Field::ResponseId);
-static RESPONSE_MODEL: Shape = Shape::value(Field::ResponseModel);
-static FINISH_REASON: Shape = Shape::value(Field::FinishReason);
-static OUTPUT_TEXT: Shape = Shape::value(Field::OutputText);
-static ERRORS: Shape = Shape::value(Field::Error);
 static RESULT: Shape = Shape::object(&[
     ("generated_text", &OUTPUT_TEXT),
     ("input_token_count", &INPUT),
@@ -99,5 +78,5 @@ static REPLY: Shape = Shape::object(&[
     ("input_token_count", &INPUT),
     ("choices", &CHOICES),
     ("usage", &USAGE),
-    ("errors", &ERRORS),
+    ("errors", &ERROR_VALUE),
 ]);

@@ -1,7 +1,12 @@
 //! Events and heartbeats as CloudEvents 1.0 JSON objects.
 
 use super::UsageEvent;
-use crate::{json::write::Object, limit::LimitState, price::PicoUsd, time::Timestamp};
+use crate::{
+    json::write::Object,
+    limit::{Alert, LimitState, Subject, Unit, spec::Dimension},
+    price::PicoUsd,
+    time::Timestamp,
+};
 
 /// Version of the event's `data`.
 const SCHEMA: u64 = 1;
@@ -12,15 +17,15 @@ const USUAL: usize = 2_048;
 /// A usage event as JSON.
 #[must_use]
 pub fn encode(event: &UsageEvent, source: &str, writer: u64, seq: u64) -> Vec<u8> {
-    let mut out = envelope(USUAL, event.id, source, "ai.meterr.usage.v1", &event.tenant, event.time);
+    let mut out = envelope(USUAL, &event.id_text(), source, "ai.meterr.usage.v1", &event.tenant, event.time);
     out.json("data", &data(event, writer, seq));
     out.finish()
 }
 
-fn envelope(room: usize, id: uuid::Uuid, source: &str, kind: &str, subject: &str, time: Timestamp) -> Object {
+fn envelope(room: usize, id: &str, source: &str, kind: &str, subject: &str, time: Timestamp) -> Object {
     let mut out = Object::with_capacity(room);
     out.text("specversion", "1.0");
-    out.text("id", id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
+    out.text("id", id);
     out.text("source", source);
     out.text("type", kind);
     out.text("subject", subject);
@@ -84,6 +89,8 @@ fn usage(event: &UsageEvent, data: &mut Object) {
         ("total_tokens", usage.total()),
         ("input_uncached_tokens", usage.input_uncached),
         ("cache_read_tokens", usage.cache_read),
+        ("cache_read_audio_tokens", usage.cache_read_audio),
+        ("cache_read_image_tokens", usage.cache_read_image),
         ("cache_write_tokens", usage.cache_write),
         ("cache_write_5m_tokens", usage.cache_write_5m),
         ("cache_write_1h_tokens", usage.cache_write_1h),
@@ -96,6 +103,7 @@ fn usage(event: &UsageEvent, data: &mut Object) {
         ("web_searches", usage.web_searches),
         ("search_units", usage.search_units),
         ("images", usage.images),
+        ("pages", usage.pages),
         ("characters", usage.characters),
     ];
     for (name, count) in counts {
@@ -138,16 +146,87 @@ fn limits(states: &[LimitState]) -> Vec<u8> {
         let mut entry = Object::with_capacity(160);
         entry.text("id", &state.id);
         entry.text("unit", state.unit.code());
-        entry.number("amount", state.amount);
-        entry.number("held", state.held);
-        entry.number("settled", state.settled);
-        entry.number("remaining", state.remaining);
+        amounts(state, &mut entry);
         entry.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
         entry.text("decision", state.decision);
+        if let Some(would_reject) = state.would_reject {
+            entry.flag("would_reject", would_reject);
+        }
         out.append(&mut entry.finish());
     }
     out.push(b']');
     out
+}
+
+/// Amounts of money are texts, all others numbers.
+fn amounts(state: &LimitState, entry: &mut Object) {
+    let amounts = [
+        ("amount", signed(state.amount)),
+        ("held", signed(state.held)),
+        ("settled", signed(state.settled)),
+        ("remaining", state.remaining),
+    ];
+    for (name, number) in amounts {
+        amount(entry, name, state.unit, number);
+    }
+}
+
+fn amount(entry: &mut Object, name: &str, unit: Unit, number: i64) {
+    if unit == Unit::Usd { entry.text(name, &unit.show(number)) } else { entry.number(name, number) }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// That a counter has passed a part of its amount, as JSON.
+#[must_use]
+pub fn alert(
+    alert: &Alert,
+    of: &Subject<'_>,
+    (id, time): (uuid::Uuid, Timestamp),
+    source: &str,
+    (writer, seq): (u64, u64),
+) -> Vec<u8> {
+    let Alert { state, per, part, used } = alert;
+    let mut out = envelope(640, &id.to_string(), source, "ai.meterr.limit.v1", &state.id, time);
+    let mut data = Object::with_capacity(384);
+    data.text("limit", &state.id);
+    data.text("unit", state.unit.code());
+    amount(&mut data, "amount", state.unit, signed(state.amount));
+    data.text("threshold", &millionths(*part));
+    amount(&mut data, "used", state.unit, signed(*used));
+    amount(&mut data, "remaining", state.unit, state.remaining);
+    data.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
+    let mut labels = Object::with_capacity(64);
+    let mut has_labels = false;
+    for dimension in per.iter() {
+        let value = of.value(dimension);
+        match dimension {
+            Dimension::Tenant => data.text("tenant", value),
+            Dimension::User => data.text("user", value),
+            Dimension::Key => data.text("key_id", value),
+            Dimension::Provider => data.text("provider", value),
+            Dimension::Model => data.text("request_model", value),
+            Dimension::Label(name) => {
+                has_labels = true;
+                labels.text(name, value);
+            }
+        }
+    }
+    if has_labels {
+        data.json("labels", &labels.finish());
+    }
+    data.text("writer", &hex(writer));
+    data.number("seq", seq);
+    data.number("schema", SCHEMA);
+    out.json("data", &data.finish());
+    out.finish()
+}
+
+/// Millionths as a plain decimal.
+fn millionths(number: u64) -> String {
+    PicoUsd(u128::from(number) * 1_000_000).to_string()
 }
 
 /// What a writer says of itself now and then: how a collector knows that nothing is missing at the end.
@@ -177,7 +256,7 @@ pub struct Heartbeat {
 #[must_use]
 pub fn heartbeat(beat: &Heartbeat, source: &str) -> Vec<u8> {
     let writer = hex(beat.writer);
-    let mut out = envelope(512, beat.id, source, "ai.meterr.heartbeat.v1", &writer, beat.time);
+    let mut out = envelope(512, &beat.id.to_string(), source, "ai.meterr.heartbeat.v1", &writer, beat.time);
     let mut data = Object::with_capacity(256);
     data.text("writer", &writer);
     data.number("seq", beat.last_seq);

@@ -33,6 +33,15 @@ impl Outcome {
     }
 }
 
+/// What of a realtime connection an event is about. Each kind is counted from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A response, in the order in which they ended.
+    Response(u64),
+    /// A transcription of the input.
+    Transcription(u64),
+}
+
 /// Everything that an event says about one exchange, but who wrote it: that is added when the event enters its queue.
 ///
 /// The names and meanings are those of the event's `data`. `None` and empty are left out of the JSON.
@@ -40,6 +49,8 @@ impl Outcome {
 pub struct UsageEvent {
     /// The event's id: a version 7 UUID, made when the request headers arrived.
     pub id: uuid::Uuid,
+    /// What of a realtime connection it is about, if it is not about the exchange as a whole.
+    pub part: Option<Part>,
     /// When the exchange settled.
     pub time: Timestamp,
     /// Who pays.
@@ -98,4 +109,16 @@ pub struct UsageEvent {
     pub trace_id: Option<String>,
     /// Span id of `traceparent`.
     pub span_id: Option<String>,
+}
+
+impl UsageEvent {
+    /// The id of the exchange, and after a point which part of it this is: `.3` is the third response, `.t1` the first transcription.
+    #[must_use]
+    pub fn id_text(&self) -> String {
+        match self.part {
+            None => self.id.to_string(),
+            Some(Part::Response(nth)) => format!("{}.{nth}", self.id),
+            Some(Part::Transcription(nth)) => format!("{}.t{nth}", self.id),
+        }
+    }
 }

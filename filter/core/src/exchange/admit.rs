@@ -1,14 +1,13 @@
 //! The request's side: what is held, what is refused, what is changed.
 
 use crate::{
-    dialect::ErrorShape,
+    dialect::{ErrorShape, Streams},
     effect::{Effect, LocalReply, Verdict},
     frame::inflate::Encoding,
     head::Headers,
     host::Host,
     identity::credential::signs,
-    limit::{Admission, Demand, Subject, reply},
-    metric::Metric,
+    limit::{Admission, Refusal, reply},
     service::Service,
 };
 
@@ -35,9 +34,15 @@ impl Open {
         }
         if end {
             self.scan = None;
-            return self.decide(false, service, host);
+            // Nothing follows that could grow while it waits.
+            let can_wait = self.setup.config.header_hold;
+            return self.decide(false, can_wait, service, host);
         }
         let upgrade = headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT");
+        if self.operation.streams == Streams::WebSocket {
+            // Compression is offered to the server by the client, hop by hop: without the offer, messages come as they are.
+            host.effect(Effect::RemoveRequestHeader("sec-websocket-extensions".to_owned()));
+        }
         let small = self.announced_bytes.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
         let may_hold = small && !upgrade;
         let limits_want_body = self.operation.is_billed() && self.setup.limits.needs_body(&self.subject());
@@ -57,7 +62,7 @@ impl Open {
         if self.hold == Hold::Headers {
             return Verdict::Pause;
         }
-        self.decide(false, service, host)
+        self.decide(false, false, service, host)
     }
 
     pub(super) fn on_request_body(
@@ -73,6 +78,9 @@ impl Open {
                 self.facts = scan.finish();
             }
         }
+        if self.waiting.is_some() {
+            return Verdict::Pause;
+        }
         if !end {
             return if self.hold == Hold::No { Verdict::Continue } else { Verdict::Pause };
         }
@@ -82,7 +90,7 @@ impl Open {
         }
         self.scan = None;
         match hold {
-            Hold::Headers => self.decide(true, service, host),
+            Hold::Headers => self.decide(true, true, service, host),
             Hold::Body | Hold::No => {
                 self.released = Some(host.now);
                 Verdict::Continue
@@ -94,7 +102,7 @@ impl Open {
         match core::mem::replace(&mut self.hold, Hold::No) {
             Hold::Headers => {
                 self.may_inject = false;
-                self.decide(false, service, host)
+                self.decide(false, false, service, host)
             }
             // The body is in Envoy's buffer and its headers are gone: only its rest can end this hold.
             hold @ (Hold::Body | Hold::No) => {
@@ -112,17 +120,8 @@ impl Open {
         self.id.to_string()
     }
 
-    fn subject(&self) -> Subject<'_> {
-        Subject {
-            tenant: self.tenant(),
-            key: self.caller.key_id.as_deref(),
-            provider: &self.provider,
-            model: self.facts.model.as_deref(),
-        }
-    }
-
-    /// Asks the limits. `whole` says that the body was seen.
-    fn decide(&mut self, whole: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+    /// Asks the limits. `whole` says that the body was seen, `can_wait` that all of the request is held here.
+    fn decide(&mut self, whole: bool, can_wait: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
         if self.decided {
             return Verdict::Continue;
         }
@@ -131,18 +130,32 @@ impl Open {
             self.released = Some(host.now);
             return Verdict::Continue;
         }
-        let demand = self.demand(whole);
-        let setup = service.setup();
-        let admission = setup.limits.admit(&self.subject(), &demand, host.store, host.now);
+        if can_wait && let Some(verdict) = self.stand_in_line(whole, service, host) {
+            return verdict;
+        }
+        let admission = self.ask(whole, host);
+        self.take(admission, whole, can_wait, service, host)
+    }
+
+    /// Carries out what the limits said.
+    pub(super) fn take(
+        &mut self,
+        admission: Admission,
+        whole: bool,
+        can_wait: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Verdict {
         match admission {
-            Admission::Admitted { reservation, unbounded } => {
-                self.limits = reservation.states().to_vec();
+            Admission::Admitted { reservation, unbounded, unsettled } => {
+                Self::keep(unsettled, service, host);
                 self.unbounded = unbounded;
-                self.reservation = Some(reservation);
-                self.count_decisions(host);
+                self.admitted(reservation, service, host);
                 self.released = Some(host.now);
-                // Only headers that are still held can be changed, and only a name that cannot break out of one is put there.
-                if whole
+                // Later filters, such as Envoy's own rate limit filter, see whose request it is; identity headers are gone by then.
+                self.say_whose(host);
+                // Only headers that have not gone on can be changed, and only a name that cannot break out of one is put there.
+                if (whole || self.operation.streams == Streams::WebSocket)
                     && let Some(model) =
                         self.facts.model.as_ref().filter(|model| model.bytes().all(|b| b.is_ascii_graphic()))
                 {
@@ -150,19 +163,29 @@ impl Open {
                 }
                 Verdict::Continue
             }
-            Admission::Refused(refusal) => {
-                self.limits.clone_from(&refusal.states);
-                self.refused = Some(refusal.kind.code());
-                self.count_decisions(host);
-                self.answer(reply::reply(&refusal, self.shape, &self.id_text(), host.now))
+            Admission::Refused(mut refusal) => {
+                Self::keep(refusal.unsettled.take(), service, host);
+                if can_wait && self.wait(&refusal, whole, service, host) {
+                    return Verdict::Pause;
+                }
+                self.refuse(&refusal, host)
             }
         }
     }
 
-    fn count_decisions(&self, host: &mut Host<'_>) {
-        for state in &self.limits {
-            host.count(Metric::LimitDecisions(state.id.clone(), state.decision));
+    /// Writes to filter state whose exchange it is, once.
+    pub(super) fn say_whose(&mut self, host: &mut Host<'_>) {
+        if !core::mem::replace(&mut self.said_whose, true) {
+            host.effect(Effect::SetFilterState("meterr_tenant", self.tenant().as_bytes().to_vec()));
+            host.effect(Effect::SetFilterState("meterr_provider", self.provider.as_bytes().to_vec()));
         }
+    }
+
+    pub(super) fn refuse(&mut self, refusal: &Refusal, host: &mut Host<'_>) -> Verdict {
+        self.limits.clone_from(&refusal.states);
+        self.refused = Some(refusal.kind.code());
+        self.count_decisions(host);
+        self.answer(reply::reply(refusal, self.shape, &self.id_text(), host.now))
     }
 
     fn answer(&mut self, mut reply: LocalReply) -> Verdict {
@@ -173,19 +196,6 @@ impl Open {
         let name = if self.shape == ErrorShape::Anthropic { "request-id" } else { "x-request-id" };
         reply.headers.push((name.to_owned(), self.id_text()));
         Verdict::Reply(reply)
-    }
-
-    fn demand(&self, whole: bool) -> Demand {
-        if whole {
-            return Demand {
-                input_estimate: self.facts.input_estimate(),
-                output_cap: self.facts.output_bound(),
-                input_bound: self.facts.input_bound(),
-            };
-        }
-        // Only the headers are known: the announced bytes say how much text there can be.
-        let bytes = self.announced_bytes.unwrap_or(0);
-        Demand { input_estimate: crate::usage::estimate::tokens(bytes, 0), output_cap: None, input_bound: None }
     }
 
     /// Asks for the usage chunk where the client's own body does not.

@@ -5,22 +5,30 @@
 
 use crate::{
     effect::{Effect, Verdict},
+    frame::websocket::Sender,
     head::Headers,
     host::Host,
     identity::credential::is_sigv4,
     metric::Metric,
     provider::route::Route,
     service::Service,
+    time::Timestamp,
 };
 
 mod admit;
+mod job;
+mod limits;
 mod open;
+mod queue;
+mod realtime;
 mod respond;
 mod settle;
 #[cfg(test)]
 mod tests;
 
+use crate::event::Outcome;
 use open::{Hold, Open, Target};
+use realtime::Connection;
 
 /// One request and its response.
 #[derive(Debug, Default)]
@@ -35,6 +43,8 @@ enum State {
     Passing,
     /// Metered and not settled.
     Open(Box<Open>),
+    /// Upgraded to a WebSocket: settled response by response.
+    Connected(Box<Connection>),
 }
 
 /// How a stream ended, as the host tells it in the end.
@@ -53,6 +63,8 @@ enum Ended {
     Whole,
     /// The stream went away before.
     Cut(StreamEnd),
+    /// That side closed a WebSocket first.
+    Closed(Sender),
 }
 
 impl Exchange {
@@ -100,6 +112,9 @@ impl Exchange {
 
     /// A piece of the request's body. While the request is held, each piece is given once.
     pub fn on_request_body(&mut self, body: &[u8], end: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        if let State::Connected(connection) = &mut self.0 {
+            connection.on_client(body, host);
+        }
         self.open(|open| open.on_request_body(body, end, service, host))
     }
 
@@ -114,6 +129,29 @@ impl Exchange {
         self.open(|open| open.on_body_overdue(service, host))
     }
 
+    /// Looks whether a request that waits may go on: to be called on every tick, in the order of [`Exchange::ticket`]. `Continue` resumes the stream.
+    pub fn on_turn(&mut self, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        match &mut self.0 {
+            State::Open(open) => open.on_turn(service, host),
+            State::New | State::Passing | State::Connected(_) => Verdict::Pause,
+        }
+    }
+
+    /// The number of a request that waits for quota: lower ones came first.
+    #[must_use]
+    pub fn ticket(&self) -> Option<u64> {
+        match &self.0 {
+            State::Open(open) => open.waiting.as_ref().map(|waiting| waiting.ticket.number),
+            State::New | State::Passing | State::Connected(_) => None,
+        }
+    }
+
+    /// Whether [`Exchange::on_turn`] may do anything but go on waiting.
+    #[must_use]
+    pub fn is_on_turn(&self, service: &mut Service, now: Timestamp) -> bool {
+        matches!(&self.0, State::Open(open) if open.is_on_turn(service, now))
+    }
+
     /// The response's headers, be they the provider's, Envoy's own or those of our reply.
     pub fn on_response_headers(
         &mut self,
@@ -125,12 +163,19 @@ impl Exchange {
         let verdict = self.open(|open| open.on_response_headers(headers, end, host));
         if end {
             self.settle(&Ended::Whole, service, host);
+        } else if matches!(&self.0, State::Open(open) if open.is_upgraded())
+            && let State::Open(open) = core::mem::take(&mut self.0)
+        {
+            self.0 = State::Connected(Box::new(Connection::new(open, headers)));
         }
         verdict
     }
 
     /// A piece of the response's body.
     pub fn on_response_body(&mut self, body: &[u8], end: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        if let State::Connected(connection) = &mut self.0 {
+            connection.on_server(body, service, host);
+        }
         let verdict = self.open(|open| open.on_response_body(body, end, host));
         if end {
             self.settle(&Ended::Whole, service, host);
@@ -152,13 +197,22 @@ impl Exchange {
     /// Whether [`Exchange::on_request_body`] has a use for the bytes.
     #[must_use]
     pub fn wants_request_body(&self) -> bool {
-        matches!(&self.0, State::Open(open) if open.wants_request_body())
+        match &self.0 {
+            State::Open(open) => open.wants_request_body(),
+            State::Connected(connection) => connection.reads(Sender::Client),
+            State::New | State::Passing => false,
+        }
     }
 
     /// Whether [`Exchange::on_response_body`] has a use for the bytes.
     #[must_use]
     pub fn wants_response_body(&self) -> bool {
-        matches!(&self.0, State::Open(open) if open.wants_response_body())
+        match &self.0 {
+            State::Open(open) => open.wants_response_body(),
+            // Its end has to be seen, even of what can no longer be read.
+            State::Connected(_) => true,
+            State::New | State::Passing => false,
+        }
     }
 
     /// Whether the request is held.
@@ -170,19 +224,21 @@ impl Exchange {
     /// Whether this exchange still has to settle.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        matches!(self.0, State::Open(_))
+        matches!(self.0, State::Open(_) | State::Connected(_))
     }
 
     fn open(&mut self, run: impl FnOnce(&mut Open) -> Verdict) -> Verdict {
         match &mut self.0 {
             State::Open(open) => run(open),
-            State::New | State::Passing => Verdict::Continue,
+            State::Connected(_) | State::New | State::Passing => Verdict::Continue,
         }
     }
 
     fn settle(&mut self, ended: &Ended, service: &mut Service, host: &mut Host<'_>) {
-        if let State::Open(open) = core::mem::replace(&mut self.0, State::Passing) {
-            open.settle(ended, service, host);
+        match core::mem::replace(&mut self.0, State::Passing) {
+            State::Open(open) => open.settle(ended, service, host),
+            State::Connected(connection) => connection.settle(ended, service, host),
+            State::New | State::Passing => {}
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::{borrow::Cow, rc::Rc};
 
 use crate::{
-    dialect::{ErrorShape, Matched, Operation},
+    dialect::{ErrorShape, Matched, Operation, Streams},
     effect::Effect,
+    event::Part,
     frame::hide::UsageChunkHider,
     head::Headers,
     host::Host,
     identity::{Caller, Identity},
-    limit::{LimitState, Reservation},
+    limit::{LimitState, Reservation, queue::Ticket},
     provider::{Row, route::Rewrite},
     request::{RequestFacts, RequestScan},
     service::Service,
@@ -27,6 +28,18 @@ pub(super) enum Hold {
     Headers,
     /// The body only: the headers have gone on.
     Body,
+}
+
+/// A request that waits for quota.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) ticket: Ticket,
+    /// The limit that it waits for.
+    pub(super) limit: Rc<str>,
+    /// Whether its body was seen.
+    pub(super) whole: bool,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
 }
 
 /// Where a request goes, and what it is.
@@ -73,12 +86,18 @@ impl Target {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) id: uuid::Uuid,
+    /// What of a realtime connection is being settled.
+    pub(super) part: Option<Part>,
     pub(super) setup: Rc<Setup>,
     pub(super) started: Timestamp,
     pub(super) caller: Caller,
     pub(super) provider: Cow<'static, str>,
     pub(super) shape: ErrorShape,
     pub(super) operation: &'static Operation,
+    /// Whether somebody pays for it.
+    pub(super) is_billed: bool,
+    /// The job that the path names.
+    pub(super) job: Option<String>,
     /// Whether the usage chunk may be asked for on the client's behalf.
     pub(super) may_inject: bool,
     pub(super) hold: Hold,
@@ -92,10 +111,16 @@ pub(super) struct Open {
     pub(super) injected: bool,
     pub(super) unbounded: bool,
     pub(super) usage_chunk_visible: bool,
+    /// Whether filter state tells tenant and provider already.
+    pub(super) said_whose: bool,
     pub(super) reservation: Option<Reservation>,
     /// Why we refused, if we did.
     pub(super) refused: Option<&'static str>,
     pub(super) limits: Vec<LimitState>,
+    /// Where it waits for quota.
+    pub(super) waiting: Option<Waiting>,
+    /// Milliseconds that it waited.
+    pub(super) queue_ms: Option<u64>,
     /// When the last byte of the request went on.
     pub(super) released: Option<Timestamp>,
     pub(super) answered: Option<Timestamp>,
@@ -114,31 +139,40 @@ impl Open {
         service: &mut Service,
         host: &mut Host<'_>,
     ) -> Option<Self> {
-        let Matched { operation, model } = target.operation?;
+        let Matched { operation, model, id } = target.operation?;
         let setup = service.setup();
         let key = service.credential_key(host);
         let path = headers.get(":path").unwrap_or_default();
         let number = |name| headers.text(name)?.trim().parse::<u64>().ok();
         Some(Self {
             id: service.random().uuid_v7(host.now),
+            part: None,
             started: host.now,
-            caller: setup.config.identity.resolve(headers, path, &key),
+            caller: setup.config.identity.resolve(headers, path, &key, host.properties),
             shape: operation.errors,
             may_inject: target.inject_include_usage && operation.can_inject && !signed,
             provider: target.provider,
             operation,
+            is_billed: operation.is_billed(),
+            job: id,
             hold: Hold::No,
             hold_reply: false,
             facts: RequestFacts::known(operation, model.clone()),
-            scan: Some(RequestScan::new(operation, model, headers.get("content-encoding"))),
+            scan: Some(
+                RequestScan::new(operation, model, headers.get("content-encoding"))
+                    .with_content_type(headers.get("content-type").unwrap_or_default()),
+            ),
             announced_bytes: number("content-length"),
             decided: false,
             injected: false,
             unbounded: false,
             usage_chunk_visible: false,
+            said_whose: false,
             reservation: None,
             refused: None,
             limits: Vec::new(),
+            waiting: None,
+            queue_ms: None,
             released: None,
             answered: None,
             status: None,
@@ -148,6 +182,11 @@ impl Open {
             trace: headers.text("traceparent").and_then(trace_context),
             setup,
         })
+    }
+
+    /// Whether the connection has become a WebSocket.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.operation.streams == Streams::WebSocket && self.status == Some(101)
     }
 
     pub(super) fn tenant(&self) -> &str {

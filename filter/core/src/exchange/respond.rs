@@ -5,6 +5,7 @@ use crate::{
     frame::hide::UsageChunkHider,
     head::Headers,
     host::Host,
+    limit::headers::ratelimit,
     tag::ResponseHeaders,
     usage::meter::Meter,
 };
@@ -21,7 +22,7 @@ impl Open {
         host.effect(Effect::SetResponseHeader("x-meterr-id", self.id_text()));
         let tags = self.setup.config.tags.response_headers;
         if tags != ResponseHeaders::Off
-            && let Some((policy, limit)) = self.reservation.as_ref().and_then(|held| held.ratelimit_headers(host.now))
+            && let Some((policy, limit)) = ratelimit(&self.limits, host.now)
         {
             host.effect(Effect::SetResponseHeader("ratelimit-policy", policy));
             host.effect(Effect::SetResponseHeader("ratelimit", limit));
@@ -43,8 +44,8 @@ impl Open {
         }
         let length = headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
         let fits = length.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
-        self.hold_reply =
-            tags == ResponseHeaders::Usage && self.setup.config.header_hold && !meter.is_stream() && fits && !end;
+        let may_hold = self.setup.config.header_hold && !self.is_upgraded();
+        self.hold_reply = tags == ResponseHeaders::Usage && may_hold && !meter.is_stream() && fits && !end;
         self.meter = Some(meter);
         if self.hold_reply { Verdict::Pause } else { Verdict::Continue }
     }

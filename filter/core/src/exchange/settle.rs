@@ -1,8 +1,10 @@
 //! The end of an exchange: its outcome, its usage and cost, its limits, its tags, its event. Once.
 
 use crate::{
+    dialect::Job,
     effect::Effect,
     event::{Outcome, UsageEvent},
+    frame::websocket::Sender,
     host::Host,
     limit::Charge,
     metric::{Metric, Series},
@@ -15,38 +17,74 @@ use crate::{
     },
 };
 
-use super::{Ended, StreamEnd, open::Open};
+use super::{Ended, StreamEnd, job, open::Open};
 
 /// Envoy's response flags that say that the downstream went away: connection termination and remote reset.
 const DOWNSTREAM_FLAGS: u64 = (1 << 14) | (1 << 33);
+
+/// The most that Envoy's rate limit filter takes for one descriptor: what is more, it drops without charging anything.
+const MAX_HITS: u64 = 1_000_000_000;
 
 impl Open {
     pub(super) fn settle(mut self: Box<Self>, ended: &Ended, service: &mut Service, host: &mut Host<'_>) {
         if let Some(scan) = &mut self.scan {
             self.facts = scan.finish();
         }
+        if let Some(waiting) = self.waiting.take() {
+            self.stop_waiting(&waiting, "left", service, host);
+        }
         let mut meter = self.meter.take();
         let snapshot = meter.as_mut().map(|meter| {
             meter.finish();
             meter.snapshot()
         });
+        let settled = self.conclude(ended, snapshot, service, host);
+        self.tag(&settled, host);
+        self.write_states(States::of(settled), host);
+    }
+
+    /// Settles what the response, or one of several, has said: charges, counts, and hands its event over.
+    pub(super) fn conclude(
+        &mut self,
+        ended: &Ended,
+        snapshot: Option<Snapshot>,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Settled {
         let (outcome, reason) = self.outcome(ended, snapshot.as_ref());
-        let mut usage = self.usage(ended, outcome, snapshot.as_ref());
+        let usage = self.usage(ended, outcome, snapshot.as_ref());
+        self.conclude_as((outcome, reason), usage, snapshot, service, host)
+    }
+
+    /// As [`Self::conclude`], where what was consumed is known already.
+    pub(super) fn conclude_as(
+        &mut self,
+        (outcome, reason): (Outcome, Option<&'static str>),
+        mut usage: Usage,
+        snapshot: Option<Snapshot>,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Settled {
         for (flag, is_set) in [(Flag::Unbounded, self.unbounded), (Flag::UsageChunkVisible, self.usage_chunk_visible)] {
             if is_set {
                 usage.flags.insert(flag);
             }
         }
+        // A job that failed may have used something all the same, and says so under 200.
+        let is_told = outcome == Outcome::Completed || reason == Some("error_in_body");
+        if let Some(snapshot) = snapshot.as_ref().filter(|snapshot| is_told && snapshot.is_finished()) {
+            self.settle_job(&usage, snapshot, host);
+        }
         let cost = self.cost(&usage, snapshot.as_ref(), host);
-        let charged = self.charged(&usage, outcome, snapshot.as_ref());
-        self.settle_limits(charged, service, host);
+        let charge = self.charge(&usage, &cost, outcome, snapshot.as_ref(), host.now);
+        self.settle_limits(charge, service, host);
         let event = self.event(outcome, reason, usage, cost, snapshot, host);
         self.measure(&event, service, host);
         let bytes = service.accept(&event, host);
-        self.tag(&event, bytes, charged, host);
+        Settled { event, bytes, charged: charge }
     }
 
-    fn outcome(&self, ended: &Ended, snapshot: Option<&Snapshot>) -> (Outcome, Option<&'static str>) {
+    pub(super) fn outcome(&self, ended: &Ended, snapshot: Option<&Snapshot>) -> (Outcome, Option<&'static str>) {
         if let Some(reason) = self.refused {
             return (Outcome::Rejected, Some(reason));
         }
@@ -75,7 +113,8 @@ impl Open {
             Ended::Whole => (Outcome::UpstreamReset, Some("truncated")),
             Ended::Cut(end) if is_downstream(end) => (Outcome::ClientAborted, Some("client_disconnect")),
             Ended::Cut(_) if self.status.is_none() => (Outcome::UpstreamReset, Some("no_response")),
-            Ended::Cut(_) => (Outcome::UpstreamReset, Some("upstream_disconnect")),
+            Ended::Closed(Sender::Client) => (Outcome::ClientAborted, Some("client_disconnect")),
+            Ended::Cut(_) | Ended::Closed(Sender::Server) => (Outcome::UpstreamReset, Some("upstream_disconnect")),
         }
     }
 
@@ -85,15 +124,35 @@ impl Open {
             let consumed = self.refused.is_none() && self.released.is_some() && outcome != Outcome::ProviderError;
             return if consumed { meter::estimate_unanswered(&self.facts) } else { Usage::default() };
         };
-        let cut = matches!(ended, Ended::Cut(_)) || outcome == Outcome::UpstreamReset;
+        let cut = *ended != Ended::Whole || outcome == Outcome::UpstreamReset;
         meter::settle_usage(self.operation, &self.provider, snapshot, cut, &self.facts)
     }
 
+    /// Remembers a job that the reply has started, and bills one that it is the first to tell the usage of.
+    fn settle_job(&mut self, usage: &Usage, snapshot: &Snapshot, host: &mut Host<'_>) {
+        let told = match (self.operation.job, &snapshot.id, &self.job) {
+            (Job::Starts, Some(id), _) if snapshot.is_deferred => {
+                job::start(host.store, &self.provider, id).map(|()| false)
+            }
+            (Job::Tells, _, Some(id)) if !snapshot.is_deferred && usage.status == UsageStatus::Reported => {
+                job::claim(host.store, &self.provider, id)
+            }
+            _ => return,
+        };
+        match told {
+            Ok(is_first) => self.is_billed |= is_first,
+            Err(_) => host.count(Metric::Errors("job_unknown")),
+        }
+    }
+
     fn cost(&self, usage: &Usage, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Cost {
-        if matches!(usage.status, UsageStatus::None) || !self.operation.is_billed() {
+        if matches!(usage.status, UsageStatus::None) || !self.is_billed {
             return Cost { status: CostStatus::Free, ..Cost::default() };
         }
-        price::price(
+        if usage.flags.contains(Flag::MixedModels) {
+            return Cost::default();
+        }
+        let mut cost = price::price(
             &self.setup.config.prices,
             &price::Query {
                 provider: &self.provider,
@@ -104,29 +163,11 @@ impl Open {
                 reported: snapshot.and_then(|snapshot| snapshot.reported_cost.as_deref()),
                 now: host.now,
             },
-        )
-    }
-
-    /// Tokens that limits are charged with: the truth, else the estimate. Never nothing for something.
-    fn charged(&self, usage: &Usage, outcome: Outcome, snapshot: Option<&Snapshot>) -> u64 {
-        match usage.status {
-            UsageStatus::None => 0,
-            _ if outcome == Outcome::Rejected || !self.operation.is_billed() => 0,
-            _ => usage.total().unwrap_or_else(|| {
-                let estimate = meter::estimate(snapshot, &self.facts);
-                let input = usage.input.or(estimate.input).unwrap_or(0);
-                input.saturating_add(usage.output.or(estimate.output).unwrap_or(0))
-            }),
+        );
+        if cost.status == CostStatus::Priced && usage.flags.contains(Flag::OtherModelUsage) {
+            cost.status = CostStatus::Partial;
         }
-    }
-
-    fn settle_limits(&mut self, tokens: u64, service: &mut Service, host: &mut Host<'_>) {
-        let Some(reservation) = self.reservation.take() else { return };
-        let settled = reservation.settle(Charge { tokens }, host.store, host.now);
-        self.limits = settled.states;
-        if let Some(unsettled) = settled.unsettled {
-            service.keep_unsettled(unsettled, host);
-        }
+        cost
     }
 
     fn event(
@@ -143,19 +184,21 @@ impl Open {
         let by_reply = snapshot.is_stream.then_some(true);
         let is_streamed = self.facts.stream.or(by_reply).or(self.facts.complete.then_some(false));
         let streams = is_streamed == Some(true);
-        let (trace_id, span_id) = self.trace.take().unzip();
+        // Copies: a realtime connection has more events than one.
+        let (trace_id, span_id) = self.trace.clone().unzip();
         UsageEvent {
             id: self.id,
+            part: self.part,
             time: host.now,
             tenant: self.tenant().to_owned(),
-            user: self.caller.user.take(),
-            key_id: self.caller.key_id.take(),
-            labels: core::mem::take(&mut self.caller.labels),
+            user: self.caller.user.clone(),
+            key_id: self.caller.key_id.clone(),
+            labels: self.caller.labels.clone(),
             provider: self.provider.clone().into_owned(),
             dialect: self.operation.dialect_name(),
             operation: self.operation.name,
             endpoint: self.operation.endpoint,
-            request_model: self.facts.model.take(),
+            request_model: self.facts.model.clone(),
             response_model: snapshot.model,
             response_id: snapshot.id,
             service_tier: snapshot.service_tier,
@@ -164,11 +207,11 @@ impl Open {
             status: self.status,
             outcome,
             reason,
-            billable: outcome != Outcome::Rejected && self.operation.is_billed(),
+            billable: outcome != Outcome::Rejected && self.is_billed,
             usage,
             cost,
             limits: core::mem::take(&mut self.limits),
-            queue_ms: None,
+            queue_ms: self.queue_ms,
             duration_ms: host.now.millis_since(self.started),
             ttft_ms: self
                 .released
@@ -176,7 +219,7 @@ impl Open {
                 .filter(|_| streams)
                 .map(|(from, to)| to.millis_since(from)),
             upstream_ms: self.released.zip(self.answered).map(|(from, to)| to.millis_since(from)),
-            request_id: self.request_id.take(),
+            request_id: self.request_id.clone(),
             trace_id,
             span_id,
         }
@@ -217,7 +260,9 @@ impl Open {
         }
     }
 
-    fn tag(&self, event: &UsageEvent, bytes: Vec<u8>, charged: u64, host: &mut Host<'_>) {
+    /// Response headers that tell the usage.
+    fn tag(&self, settled: &Settled, host: &mut Host<'_>) {
+        let event = &settled.event;
         if self.hold_reply && self.setup.config.tags.response_headers == ResponseHeaders::Usage {
             let tokens = [("x-meterr-input-tokens", event.usage.input), ("x-meterr-output-tokens", event.usage.output)];
             for (name, value) in tokens {
@@ -229,24 +274,71 @@ impl Open {
                 host.effect(Effect::SetResponseHeader("x-meterr-cost-usd", cost.to_string()));
             }
         }
+    }
+
+    pub(super) fn write_states(&mut self, states: States, host: &mut Host<'_>) {
+        self.say_whose(host);
         let number = |value: Option<u64>| value.unwrap_or(0).to_string().into_bytes();
-        let model = event.response_model.as_deref().or(event.request_model.as_deref()).unwrap_or_default();
-        let states = [
-            ("meterr", bytes),
-            ("meterr_tenant", event.tenant.clone().into_bytes()),
-            ("meterr_provider", event.provider.clone().into_bytes()),
-            ("meterr_model", model.as_bytes().to_vec()),
-            ("meterr_outcome", event.outcome.code().as_bytes().to_vec()),
-            ("meterr_usage_status", event.usage.status.code().as_bytes().to_vec()),
-            ("meterr_input_tokens", number(event.usage.input)),
-            ("meterr_output_tokens", number(event.usage.output)),
-            ("meterr_total_tokens", number(event.usage.total())),
-            ("meterr_cost_microusd", number(event.cost.total.map(PicoUsd::micros))),
+        // What a limit outside of meterr is to be charged with: estimates where nobody said, nothing for what is free.
+        let hits = |amount: u64| amount.min(MAX_HITS).to_string().into_bytes();
+        let values = [
+            ("meterr", states.bytes),
+            ("meterr_model", states.model.as_bytes().to_vec()),
+            ("meterr_outcome", states.outcome.as_bytes().to_vec()),
+            ("meterr_usage_status", states.usage_status.as_bytes().to_vec()),
+            ("meterr_input_tokens", number(states.input)),
+            ("meterr_output_tokens", number(states.output)),
+            ("meterr_total_tokens", number(states.total)),
+            ("meterr_cost_microusd", number(states.cost.map(PicoUsd::micros))),
+            ("meterr_charged_input_tokens", hits(states.charged.input)),
+            ("meterr_charged_output_tokens", hits(states.charged.output)),
+            ("meterr_charged_cost_microusd", hits(PicoUsd(states.charged.usd.into()).micros())),
         ];
-        for (key, value) in states {
+        for (key, value) in values {
             host.effect(Effect::SetFilterState(key, value));
         }
-        host.effect(Effect::SetHitsAddend(charged));
+        host.effect(Effect::SetHitsAddend(states.charged.tokens.min(MAX_HITS)));
+    }
+}
+
+/// What was settled.
+pub(super) struct Settled {
+    pub(super) event: UsageEvent,
+    /// The event, encoded.
+    pub(super) bytes: Vec<u8>,
+    /// What limits were charged with.
+    pub(super) charged: Charge,
+}
+
+/// What filter state tells of an exchange.
+#[derive(Debug, Default)]
+pub(super) struct States {
+    pub(super) bytes: Vec<u8>,
+    pub(super) model: String,
+    pub(super) outcome: &'static str,
+    pub(super) usage_status: &'static str,
+    pub(super) input: Option<u64>,
+    pub(super) output: Option<u64>,
+    pub(super) total: Option<u64>,
+    pub(super) cost: Option<PicoUsd>,
+    pub(super) charged: Charge,
+}
+
+impl States {
+    /// Those of one event.
+    pub(super) fn of(settled: Settled) -> Self {
+        let Settled { event, bytes, charged } = settled;
+        Self {
+            bytes,
+            outcome: event.outcome.code(),
+            usage_status: event.usage.status.code(),
+            input: event.usage.input,
+            output: event.usage.output,
+            total: event.usage.total(),
+            cost: event.cost.total,
+            charged,
+            model: event.response_model.or(event.request_model).unwrap_or_default(),
+        }
     }
 }
 

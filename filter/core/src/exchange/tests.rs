@@ -1,17 +1,20 @@
+mod jobs;
+mod queue;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod encodings;
 
 use super::*;
-use crate::{effect::LocalReply, store::MemoryStore, time::Timestamp};
+use crate::{effect::LocalReply, host::NoProperties, store::MemoryStore, time::Timestamp};
 
 /// One worker with one service, a store of its own and a clock that moves a millisecond with each callback.
-struct World {
+pub(super) struct World {
     service: Service,
     store: MemoryStore,
     now: Timestamp,
-    effects: Vec<Effect>,
+    pub(super) effects: Vec<Effect>,
 }
 
 const BASE: u64 = 1_790_000_000;
@@ -19,7 +22,7 @@ const KEY: &str = "sk-planted-secret-0123456789";
 const PROMPT: &str = "planted prompt about a whale";
 
 impl World {
-    fn new(limits: &Value) -> Self {
+    pub(super) fn new(limits: &Value) -> Self {
         let config = json!({
             "header_hold": true,
             "identity": { "tenant": [{ "from": "header", "name": "x-tenant" }, { "from": "constant", "value": "acme" }] },
@@ -30,9 +33,12 @@ impl World {
         Self { service, store: MemoryStore::default(), now: Timestamp::from_secs(BASE), effects: Vec::new() }
     }
 
-    fn step<T>(&mut self, run: impl FnOnce(&mut Service, &mut Host<'_>) -> T) -> T {
+    pub(super) fn step<T>(&mut self, run: impl FnOnce(&mut Service, &mut Host<'_>) -> T) -> T {
         self.now = self.now.plus_millis(1);
-        run(&mut self.service, &mut Host { store: &self.store, now: self.now, effects: &mut self.effects })
+        run(
+            &mut self.service,
+            &mut Host { store: &self.store, properties: &NoProperties, now: self.now, effects: &mut self.effects },
+        )
     }
 
     fn request(&mut self, exchange: &mut Exchange, more: &[(&str, &str)], body: &Value) -> Verdict {
@@ -48,6 +54,7 @@ impl World {
             ("content-length", &*length),
             ("accept-encoding", "gzip, deflate, br"),
         ];
+        headers.retain(|(name, _)| !more.iter().any(|(other, _)| name == other));
         headers.extend_from_slice(more);
         let headers = view(&headers);
         match self.step(|service, host| exchange.on_request_headers(&headers, false, service, host)) {
@@ -69,7 +76,7 @@ impl World {
         assert_eq!(verdict, Verdict::Continue);
     }
 
-    fn done(&mut self, exchange: &mut Exchange, details: &str) {
+    pub(super) fn done(&mut self, exchange: &mut Exchange, details: &str) {
         let end = StreamEnd { code_details: Some(details.to_owned()), response_flags: None };
         self.step(|service, host| exchange.on_done(&end, service, host));
     }
@@ -82,6 +89,13 @@ impl World {
         self.effects.iter().filter_map(event).collect()
     }
 
+    /// The filter state that later filters see under that key.
+    fn state(&self, wanted: &str) -> Option<&str> {
+        let value = |effect: &'_ Effect| matches!(effect, Effect::SetFilterState(key, _) if *key == wanted);
+        let Effect::SetFilterState(_, bytes) = self.effects.iter().rfind(|effect| value(effect))? else { return None };
+        core::str::from_utf8(bytes).ok()
+    }
+
     fn data(&self) -> Value {
         let mut events = self.events();
         assert_eq!(events.len(), 1, "one exchange, one event");
@@ -89,7 +103,7 @@ impl World {
     }
 }
 
-fn view<'a>(headers: &[(&'a str, &'a str)]) -> Headers<'a> {
+pub(super) fn view<'a>(headers: &[(&'a str, &'a str)]) -> Headers<'a> {
     Headers::new(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect())
 }
 
@@ -109,9 +123,9 @@ const LAST: &str =
 const USAGE: &str = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":9,\"total_tokens\":16}}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
-fn tpm(amount: u64, reserve: &str) -> Value {
+pub(super) fn tpm(amount: u64, reserve: &str) -> Value {
     json!([{ "id": "tpm", "per": ["tenant"], "unit": "tokens", "amount": amount, "reserve": reserve,
-             "window": { "kind": "fixed", "per": "minute" } }])
+             "notify_at": [], "window": { "kind": "fixed", "per": "minute" } }])
 }
 
 #[test]
@@ -205,6 +219,42 @@ fn ok_a_refusal_is_an_event_and_charges_nothing() {
         (&json!("rejected"), &json!(false), &json!(429))
     );
     assert_eq!(data["usage_status"], "none");
+}
+
+#[test]
+fn ok_later_filters_see_who_pays_before_the_request_goes_on() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    assert_eq!(world.request(&mut exchange, &[("x-tenant", "globex")], &chat(false)), Verdict::Continue);
+    assert_eq!((world.state("meterr_tenant"), world.state("meterr_provider")), (Some("globex"), Some("openai")));
+    assert_eq!(world.state("meterr_charged_input_tokens"), None, "nothing is charged yet");
+}
+
+#[test]
+fn ok_what_is_charged_outside_is_an_estimate_where_nobody_said() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    assert_eq!(world.request(&mut exchange, &[], &chat(false)), Verdict::Continue);
+    world.response(&mut exchange, &[JSON, &[("content-encoding", "zstd")]].concat());
+    world.body(&mut exchange, REPLY, true);
+    assert_eq!(world.data()["usage_status"], "missing");
+    assert_eq!(world.state("meterr_input_tokens"), Some("0"));
+    let charged = |key| world.state(key).expect("written").parse::<u64>().expect("a number");
+    let [input, output] = ["meterr_charged_input_tokens", "meterr_charged_output_tokens"].map(charged);
+    assert!(input > 0, "a request of {PROMPT:?} was sent");
+    assert!(world.effects.contains(&Effect::SetHitsAddend(input + output)));
+}
+
+#[test]
+fn ok_what_is_free_is_charged_nowhere() {
+    let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+    let count = [(":authority", "api.anthropic.com"), (":path", "/v1/messages/count_tokens")];
+    assert_eq!(world.request(&mut exchange, &count, &chat(false)), Verdict::Continue);
+    assert_eq!(world.state("meterr_tenant"), None, "no budget is asked");
+    world.response(&mut exchange, JSON);
+    world.body(&mut exchange, r#"{"input_tokens":2095}"#, true);
+    assert_eq!(world.data()["billable"], false);
+    assert_eq!(world.state("meterr_input_tokens"), Some("2095"));
+    assert_eq!(world.state("meterr_charged_input_tokens"), Some("0"));
+    assert!(world.effects.contains(&Effect::SetHitsAddend(0)));
 }
 
 #[test]

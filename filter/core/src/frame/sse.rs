@@ -4,7 +4,7 @@
 pub trait SseSink {
     /// A piece of the event's data. Lines are joined by `\n`, which comes as a piece of its own.
     fn data(&mut self, bytes: &[u8]);
-    /// The event's name, whole, cut to [`MAX_NAME`] bytes. It may come after data.
+    /// The event's name, whole, cut to [`MAX_NAME`] bytes, as soon as its line ends. Servers write it before the data; it may come after.
     fn event_name(&mut self, name: &[u8]);
     /// An event ended `end` bytes into the pushed piece. Without a data line it means nothing.
     fn end_of_event(&mut self, end: usize, has_data: bool);
@@ -195,15 +195,15 @@ impl SseFramer {
             self.state = State::Space(name);
             self.begin_value(sink);
         }
+        if matches!(self.state, State::Space(Name::Event) | State::Value(Name::Event)) {
+            sink.event_name(&self.event);
+        }
         self.state = State::Field;
         self.field.clear();
         self.at_line_start = true;
     }
 
     fn end(&mut self, at: usize, sink: &mut impl SseSink) {
-        if !self.event.is_empty() {
-            sink.event_name(&self.event);
-        }
         self.event.clear();
         sink.end_of_event(at, core::mem::take(&mut self.has_data));
     }

@@ -186,8 +186,7 @@ fn access_key(parameters: &[u8]) -> Option<&[u8]> {
 
 /// The value of `key` in the query of a path, percent-decoded so that one key has one hash however it is written.
 fn query_key(path: &[u8]) -> Option<Vec<u8>> {
-    let value = path::split(path).1?.split(|b| *b == b'&').find_map(|pair| pair.strip_prefix(b"key="))?;
-    Some(path::decoded(value).collect()).filter(|decoded: &Vec<u8>| !decoded.is_empty())
+    path::query_value(path::split(path).1?, "key")
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
 //! Who pays.
 //!
-//! A value taken from a header counts only if it is 1 to [`MAX_VALUE`] bytes of UTF-8 without control characters and is said once:
-//! anything else is as if the header were not there, and the next source is asked. So nothing unbounded or unprintable gets into
-//! events, metrics or counters, and a second, conflicting header cannot choose who pays.
+//! A value counts only if it is 1 to [`MAX_VALUE`] bytes of UTF-8 without control characters, and one from a header only if it is
+//! said once: anything else is as if the source were not there, and the next one is asked. So nothing unbounded or unprintable gets
+//! into events, metrics or counters, and a second, conflicting header cannot choose who pays.
+//!
+//! What a client says of itself counts only where the operator named the header that it says it in. Everything else comes from what
+//! Envoy has verified (a token, a certificate) or an earlier filter has written; the credential alone is verified by the provider.
 
-use core::cell::OnceCell;
+use crate::{
+    head::Headers,
+    host::{Properties, Property},
+};
 
-use crate::head::Headers;
-
+mod claim;
 pub mod credential;
 
 use credential::{Credential, CredentialKey};
@@ -20,6 +25,17 @@ pub const MAX_VALUE: usize = 256;
 pub enum Source {
     /// A request header that the operator trusts; it is removed before the request goes upstream. Lower case.
     Header(String),
+    /// A claim of a token that Envoy's `jwt_authn` has verified: a text, a boolean, an integer below 2^53, or a list of one of these.
+    Jwt {
+        /// What `payload_in_metadata` of the provider says.
+        provider: String,
+        /// The claim's name; dots lead into objects.
+        claim: String,
+    },
+    /// The text that an earlier filter left in filter state under that key.
+    FilterState(String),
+    /// The first URI among the subject alternative names of the client's certificate, such as a SPIFFE id.
+    PeerSan,
     /// The keyed hash of what the caller authenticates with.
     Credential,
     /// A fixed value.
@@ -59,27 +75,68 @@ pub struct Caller {
     pub labels: Vec<(String, String)>,
 }
 
+/// What a request's sources read from, each part of it got at most once and only when a source asks for it.
+struct Request<'a> {
+    headers: &'a Headers<'a>,
+    /// `:path` with its query.
+    path: &'a [u8],
+    hasher: &'a CredentialKey,
+    properties: &'a dyn Properties,
+    /// The credential's hash, once asked for.
+    credential: Option<Option<String>>,
+    /// Properties asked for so far.
+    known: Vec<(Property<'a>, Option<Vec<u8>>)>,
+}
+
+impl<'a> Request<'a> {
+    fn first(&mut self, sources: &'a Sources) -> Option<String> {
+        sources.iter().find_map(|source| match source {
+            Source::Header(name) => header(self.headers, name),
+            Source::Jwt { provider, claim } => {
+                let text = claim::text(self.property(Property::Metadata)?, provider, claim)?;
+                accepted(text.as_bytes())
+            }
+            Source::FilterState(key) => accepted(self.property(Property::FilterState(key))?),
+            Source::PeerSan => accepted(self.property(Property::PeerUriSan)?),
+            Source::Credential => self.credential(),
+            Source::Constant(value) => Some(value.clone()),
+        })
+    }
+
+    fn credential(&mut self) -> Option<String> {
+        let hash = || Some(Credential::of(self.headers, self.path)?.hash(self.hasher));
+        self.credential.get_or_insert_with(hash).clone()
+    }
+
+    fn property(&mut self, property: Property<'a>) -> Option<&[u8]> {
+        let at = self.known.iter().position(|(asked, _)| *asked == property).unwrap_or(self.known.len());
+        if at == self.known.len() {
+            self.known.push((property, self.properties.get(property)));
+        }
+        self.known.get(at)?.1.as_deref()
+    }
+}
+
 impl Identity {
     /// Who a request belongs to. `path` is `:path` with its query: some clients put their key there.
     ///
-    /// The credential is hashed at most once, and only if a source asks for it.
+    /// The credential is hashed, and each property asked of the host, at most once, and only if a source comes to need it.
     #[must_use]
-    pub fn resolve(&self, headers: &Headers<'_>, path: &[u8], hasher: &CredentialKey) -> Caller {
-        let hash = OnceCell::new();
-        let credential = || hash.get_or_init(|| Some(Credential::of(headers, path)?.hash(hasher))).clone();
-        let first = |sources: &Sources| {
-            sources.iter().find_map(|source| match source {
-                Source::Header(name) => header(headers, name),
-                Source::Credential => credential(),
-                Source::Constant(value) => Some(value.clone()),
-            })
-        };
-        let labels = self.labels.iter().filter_map(|(name, sources)| Some((name.clone(), first(sources)?)));
+    pub fn resolve(
+        &self,
+        headers: &Headers<'_>,
+        path: &[u8],
+        hasher: &CredentialKey,
+        properties: &dyn Properties,
+    ) -> Caller {
+        let mut request = Request { headers, path, hasher, properties, credential: None, known: Vec::new() };
         Caller {
-            tenant: first(&self.tenant),
-            user: first(&self.user),
-            key_id: first(&self.key),
-            labels: labels.collect(),
+            tenant: request.first(&self.tenant),
+            user: request.first(&self.user),
+            key_id: request.first(&self.key),
+            labels: (self.labels.iter())
+                .filter_map(|(name, sources)| Some((name.clone(), request.first(sources)?)))
+                .collect(),
         }
     }
 
@@ -91,7 +148,11 @@ impl Identity {
         let mut names: Vec<&str> = sources
             .filter_map(|source| match source {
                 Source::Header(name) => Some(name.as_str()),
-                Source::Credential | Source::Constant(_) => None,
+                Source::Jwt { .. }
+                | Source::FilterState(_)
+                | Source::PeerSan
+                | Source::Credential
+                | Source::Constant(_) => None,
             })
             .collect();
         names.sort_unstable();
@@ -104,11 +165,14 @@ impl Identity {
 fn header(headers: &Headers<'_>, name: &str) -> Option<String> {
     let mut values = headers.iter().filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value.trim_ascii());
     let value = values.next()?;
-    if values.any(|other| other != value) || value.is_empty() || value.len() > MAX_VALUE {
-        return None;
-    }
-    let text = core::str::from_utf8(value).ok()?;
-    if text.chars().any(char::is_control) { None } else { Some(text.to_owned()) }
+    if values.any(|other| other != value) { None } else { accepted(value) }
+}
+
+/// The text of a value, by the rules at the top of this file; the white space around it does not count.
+fn accepted(value: &[u8]) -> Option<String> {
+    let text = core::str::from_utf8(value.trim_ascii()).ok()?;
+    let fits = (1..=MAX_VALUE).contains(&text.len()) && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
 }
 
 #[cfg(test)]

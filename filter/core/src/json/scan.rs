@@ -32,6 +32,8 @@ pub enum Field {
     Message,
     /// Text that the model reads: counted for the input estimate.
     InputText,
+    /// Text that is spoken: its characters are what is billed.
+    SpokenText,
     /// JSON that the model reads as a whole, such as a tool's schema: its bytes count for the input estimate.
     InputJson,
     /// A token that the client counted itself: one number in a list of them.
@@ -63,10 +65,14 @@ pub enum Field {
     ChoicesArray,
     /// The usage value as a whole.
     Usage,
+    /// One of several replies in one document or stream: their counters are summed.
+    Summed,
     /// An error value as a whole.
     Error,
     /// A machine-readable kind of error.
     ErrorType,
+    /// A code that is 0 or 200 unless something went wrong.
+    Code,
     // ---- counters, as on the wire (inclusion conventions are the dialect's business) ----
     /// Headline input counter.
     Input,
@@ -76,6 +82,12 @@ pub enum Field {
     Total,
     /// Input read from a cache.
     CacheRead,
+    /// … of it audio.
+    CacheReadAudio,
+    /// … of it images.
+    CacheReadImage,
+    /// Input read from a cache that the headline counter and the total leave out, whatever the dialect says (GigaChat).
+    CacheReadOutside,
     /// Input written to a cache.
     CacheWrite,
     /// … with a life of five minutes.
@@ -94,6 +106,8 @@ pub enum Field {
     OutputAudio,
     /// Images in the output.
     OutputImage,
+    /// Citations in the output that the headline counter and the total leave out (Perplexity).
+    Citations,
     /// Input that tools added, counted apart from the prompt (Gemini).
     ToolInput,
     /// Input by the provider's name for a family of models; the headline counter wins (Bedrock's vendors).
@@ -114,10 +128,19 @@ pub enum Field {
     SearchUnits,
     /// Images that were made.
     Images,
+    /// Pages that were read.
+    Pages,
     /// Characters that were spoken.
     Characters,
     /// Web searches that the provider ran.
     WebSearches,
+    // ---- seen, not counted ----
+    /// The items of the output as a whole: searches among them are counted anew.
+    OutputItems,
+    /// What a hosted tool did: `search` is a web search, where no counter says how many there were.
+    ToolAction,
+    /// Tokens of another model, which a tool used: they are no part of the counts.
+    OtherTokens,
     // ---- counters in lists ----
     /// A list's element that counts a class of the input, such as audio.
     InputClass,
@@ -129,9 +152,16 @@ pub enum Field {
     ClassName,
     /// Its count.
     ClassCount,
+    // ---- what a session is set to ----
+    /// Model that transcribes the input of a realtime session.
+    TranscriptionModel,
+    /// Format of the audio that a realtime session gives.
+    AudioFormat,
     // ---- other units ----
-    /// Seconds of audio, as written.
+    /// Seconds of audio that are billed, as written.
     AudioSeconds,
+    /// Length of the audio in seconds, as written: what is billed, where nothing else is said.
+    Duration,
     /// The provider's own statement of cost, as written.
     ReportedCost,
     /// What the platform measured, as a whole: it comes last.
@@ -198,6 +228,8 @@ pub enum Value<'a> {
         bytes: u64,
         /// How many of those are not ASCII.
         non_ascii: u64,
+        /// Length of the whole string in characters.
+        chars: u64,
     },
     /// An object begins.
     ObjectStart,

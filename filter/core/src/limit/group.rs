@@ -1,4 +1,4 @@
-//! Admission: which limits apply, what each wants, and taking it from all or none.
+//! Admission: which limits apply, and taking what they want from all or none.
 
 use std::rc::Rc;
 
@@ -6,13 +6,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Admission, LimitState, Refusal, RefusalKind, Unit,
-    record::{Cell, Hash},
-    reservation::{GroupHold, LimitHold, Reservation},
+    cell::Cell,
+    record::Hash,
+    reservation::{Alert, GroupHold, Held, LimitHold, Reservation, SlotUse, Unsettled},
     slot::{self, Place},
-    spec::{Dimension, Fallback, LimitSpec, Match, Reserve, Window},
+    spec::{Dimension, Fallback, LimitSpec, Match, OnExceed},
+    want::{Demand, Limit, Pricing, Subject, Want},
+    window,
 };
 use crate::{
-    glob,
     store::{SharedStore, StoreError},
     time::Timestamp,
 };
@@ -21,69 +23,14 @@ use crate::{
 /// `on_store_error` decides.
 pub(super) const MAX_TRIES: u32 = 32;
 
+/// Most times that a request is tried again because quota came back between its refusal and the look at why.
+const MAX_LOOKS: u32 = 4;
+
 /// Before all keys of limits, apart from other plugins in the same namespace; the number is the record's layout.
-const TABLE: &[u8] = b"meterr/l1/";
+const TABLE: &[u8] = b"meterr/l2/";
 
-/// What stands for a value that is missing.
-const UNKNOWN: &str = "unknown";
-
-/// Who a request belongs to, as limits see it.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// Who pays.
-    pub tenant: &'a str,
-    /// Keyed hash of the credential.
-    pub key: Option<&'a str>,
-    /// Provider id.
-    pub provider: &'a str,
-    /// Model as asked for, if it is known yet.
-    pub model: Option<&'a str>,
-}
-
-impl Subject<'_> {
-    fn value(&self, dimension: Dimension) -> &str {
-        match dimension {
-            Dimension::Tenant => self.tenant,
-            Dimension::Key => self.key.unwrap_or(UNKNOWN),
-            Dimension::Provider => self.provider,
-            Dimension::Model => self.model.unwrap_or(UNKNOWN),
-        }
-    }
-
-    fn is(&self, wanted: &Match) -> bool {
-        let any = |globs: &[String], value: &str| {
-            globs.is_empty() || globs.iter().any(|glob| glob::matches(glob.as_bytes(), value.as_bytes()))
-        };
-        any(&wanted.tenant, self.tenant)
-            && any(&wanted.provider, self.provider)
-            && any(&wanted.model, self.model.unwrap_or(UNKNOWN))
-    }
-}
-
-/// What a request may consume.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Demand {
-    /// Input tokens to expect.
-    pub input_estimate: u64,
-    /// The request's own cap on output tokens, all choices together.
-    pub output_cap: Option<u64>,
-    /// The most input tokens that it can be.
-    pub input_bound: Option<u64>,
-}
-
-impl Demand {
-    const fn expected(&self, assume_output: u64) -> u64 {
-        let output = match self.output_cap {
-            Some(cap) => cap,
-            None => assume_output,
-        };
-        self.input_estimate.saturating_add(output)
-    }
-
-    fn worst_case(&self) -> Option<u64> {
-        Some(self.input_bound?.saturating_add(self.output_cap?))
-    }
-}
+/// The decision of a limit that was not asked.
+const CHARGED: &str = "charged";
 
 /// All limits of a configuration.
 #[derive(Clone, Debug)]
@@ -94,106 +41,63 @@ pub struct Limits(pub(super) Rc<Vec<Group>>);
 pub(super) struct Group {
     pub(super) table: Vec<u8>,
     pub(super) slots: u32,
-    per: Vec<Dimension>,
+    pub(super) per: Rc<[Dimension]>,
     pub(super) limits: Vec<Limit>,
 }
 
-#[derive(Debug)]
-pub(super) struct Limit {
-    pub(super) spec: LimitSpec,
-    pub(super) tag: u64,
+/// One counter: a limit and a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Counter {
+    tag: u64,
+    descriptor: Hash,
 }
 
-/// What one limit wants of one request.
-#[derive(Clone, Copy, Debug)]
-struct Want<'g> {
-    at: usize,
-    limit: &'g Limit,
-    amount: u64,
-    hold: u64,
-    /// Counted at once, for ever: requests.
-    charge: u64,
-    verdict: Option<RefusalKind>,
-    is_unbounded: bool,
-}
-
-impl Limit {
-    fn amount(&self, subject: &Subject<'_>) -> u64 {
-        let other = self.spec.overrides.iter().find(|other| subject.is(&other.of));
-        other.map_or(self.spec.amount, |other| other.amount)
-    }
-
-    pub(super) const fn window(&self, now: Timestamp) -> (u64, u64) {
-        let Window::Fixed(calendar) = self.spec.window;
-        calendar.window(now)
-    }
-
-    const fn kind(&self) -> RefusalKind {
-        let Window::Fixed(calendar) = self.spec.window;
-        if calendar.is_long() { RefusalKind::Budget } else { RefusalKind::RateLimit }
-    }
-
-    fn want(&self, at: usize, subject: &Subject<'_>, demand: &Demand) -> Want<'_> {
-        let amount = self.amount(subject);
-        let want = Want { at, limit: self, amount, hold: 0, charge: 0, verdict: None, is_unbounded: false };
-        let expected = demand.expected(self.spec.assume_output_tokens).min(amount);
-        match (self.spec.unit, self.spec.reserve) {
-            (Unit::Requests, _) => Want { charge: 1, ..want },
-            (Unit::Tokens, Reserve::None) => want,
-            (Unit::Tokens, Reserve::Expected) => Want { hold: expected, ..want },
-            (Unit::Tokens, Reserve::WorstCase) => match demand.worst_case() {
-                Some(worst) if worst > amount => Want { verdict: Some(RefusalKind::RequestExceedsLimit), ..want },
-                Some(worst) => Want { hold: worst, ..want },
-                None if self.spec.on_unbounded == Fallback::Reject => {
-                    Want { verdict: Some(RefusalKind::Unbounded), ..want }
-                }
-                None => Want { hold: expected, is_unbounded: true, ..want },
-            },
-        }
+#[cfg(test)]
+impl Counter {
+    pub(super) const fn for_tests(tag: u64) -> Self {
+        Self { tag, descriptor: [0; 16] }
     }
 }
 
-impl Want<'_> {
-    /// Why the limit refuses, given what it knows.
-    const fn refuses(&self, cell: &Cell) -> Option<RefusalKind> {
-        if self.verdict.is_some() {
-            return self.verdict;
-        }
-        let used = cell.used();
-        let wanted = self.hold.saturating_add(self.charge);
-        if used >= self.amount || used.saturating_add(wanted) > self.amount { Some(self.limit.kind()) } else { None }
-    }
-
-    fn state(&self, cell: &Cell, decision: &'static str) -> LimitState {
-        LimitState {
-            id: Rc::clone(&self.limit.spec.id),
-            unit: self.limit.spec.unit,
-            amount: self.amount,
-            held: 0,
-            settled: 0,
-            remaining: remaining(self.amount, cell),
-            reset_at: cell.end,
-            decision,
-        }
-    }
-
-    fn unknown(&self, now: Timestamp) -> LimitState {
-        let mut cell = Cell::default();
-        cell.roll(self.limit.window(now), now);
-        self.state(&cell, "store_error")
-    }
+/// Where a request that is refused may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePlace {
+    /// What it waits for.
+    pub counter: Counter,
+    /// Longest wait, in milliseconds.
+    pub max_wait_ms: u64,
+    /// Most that wait for that counter.
+    pub max_waiting: usize,
 }
 
-/// What is left of an amount; negative is debt.
-pub(super) fn remaining(amount: u64, cell: &Cell) -> i64 {
-    let left = i128::from(amount) - i128::from(cell.used());
-    i64::try_from(left).unwrap_or(i64::MIN)
+/// A request, as the limits are asked about it.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    subject: &'a Subject<'a>,
+    demand: &'a Demand,
+    pricing: &'a dyn Pricing,
+}
+
+/// Prices for what is not held: nobody asks for them.
+struct Free;
+
+impl Pricing for Free {
+    fn cost(&self, _input: u64, _output: u64, _at_most: bool) -> Option<u64> {
+        Some(0)
+    }
 }
 
 enum Taken {
-    Held(GroupHold, Vec<LimitState>),
+    Held(Held),
     Refused,
     Failed,
+}
+
+enum Attempt {
+    Admitted(Reservation, bool),
+    Refused(Reservation),
+    /// The store failed, and this limit insists on it.
+    Failed(Reservation, Vec<LimitState>, LimitState),
 }
 
 impl Limits {
@@ -202,19 +106,15 @@ impl Limits {
     pub fn compile(specs: &[LimitSpec]) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         for spec in specs {
-            let limit = Limit { tag: tag(&spec.id), spec: spec.clone() };
-            match groups.iter_mut().find(|group| group.per == spec.per && group.slots == spec.max_descriptors) {
+            let limit = Limit { tag: tag(spec), spec: spec.clone() };
+            match groups.iter_mut().find(|group| *group.per == *spec.per && group.slots == spec.max_descriptors) {
                 Some(group) => group.limits.push(limit),
-                None => {
-                    let names: Vec<u8> = spec.per.iter().map(|dimension| *dimension as u8 + b'0').collect();
-                    let table = [TABLE, &names, b"/", &spec.max_descriptors.to_le_bytes()].concat();
-                    groups.push(Group {
-                        table,
-                        slots: spec.max_descriptors.max(1),
-                        per: spec.per.clone(),
-                        limits: vec![limit],
-                    });
-                }
+                None => groups.push(Group {
+                    table: table(&spec.per, spec.max_descriptors),
+                    slots: spec.max_descriptors.max(1),
+                    per: Rc::from(spec.per.clone()),
+                    limits: vec![limit],
+                }),
             }
         }
         Self(Rc::new(groups))
@@ -223,115 +123,235 @@ impl Limits {
     /// Whether the answer to a request of this subject needs its body.
     #[must_use]
     pub fn needs_body(&self, subject: &Subject<'_>) -> bool {
-        self.0.iter().flat_map(|group| &group.limits).any(|Limit { spec, .. }| {
-            let known = Match { model: Vec::new(), ..spec.applies.clone() };
-            let by_model = !spec.applies.model.is_empty() || spec.per.contains(&Dimension::Model);
-            let by_tokens = spec.unit == Unit::Tokens && spec.reserve != Reserve::None;
-            subject.is(&known) && (by_model || by_tokens)
+        self.0.iter().flat_map(|group| &group.limits).any(|limit| {
+            let known = Match { model: Vec::new(), ..limit.spec.applies.clone() };
+            limit.needs_body() && subject.is(&known)
         })
     }
 
+    /// Where requests of this subject may have to wait.
+    #[must_use]
+    pub fn queues(&self, subject: &Subject<'_>) -> Vec<QueuePlace> {
+        let places = self.0.iter().flat_map(|group| {
+            let limits = group.limits.iter().filter(|limit| limit.queues() && subject.is(&limit.spec.applies));
+            limits.filter_map(|limit| limit.queue(group.hash(subject)))
+        });
+        places.collect()
+    }
+
     /// Takes what a request needs from all limits that apply to it, or from none.
-    pub fn admit(&self, subject: &Subject<'_>, demand: &Demand, store: &dyn SharedStore, now: Timestamp) -> Admission {
+    pub fn admit(
+        &self,
+        subject: &Subject<'_>,
+        demand: &Demand,
+        pricing: &dyn Pricing,
+        store: &dyn SharedStore,
+        now: Timestamp,
+    ) -> Admission {
+        let request = Request { subject, demand, pricing };
+        let mut unsettled: Option<Unsettled> = None;
+        let mut last = None;
+        for _ in 0..MAX_LOOKS {
+            match self.attempt(request, store, now) {
+                Attempt::Admitted(reservation, unbounded) => {
+                    return Admission::Admitted { reservation, unbounded, unsettled };
+                }
+                Attempt::Refused(reservation) => {
+                    unsettled = Unsettled::both(unsettled, reservation.release(store, now));
+                    match self.explain(request, store, now) {
+                        Ok(refusal) => return Admission::Refused(Refusal { unsettled, ..refusal }),
+                        Err(states) => last = states.first().cloned().map(|limit| (states, limit)),
+                    }
+                }
+                Attempt::Failed(reservation, states, limit) => {
+                    unsettled = Unsettled::both(unsettled, reservation.release(store, now));
+                    last = Some((states, limit));
+                    break;
+                }
+            }
+        }
+        let Some((states, limit)) = last else {
+            return Admission::Admitted { reservation: Reservation::new(self.clone()), unbounded: false, unsettled };
+        };
+        Admission::Refused(Refusal { kind: RefusalKind::Store, states, limit, wait_ms: 1_000, queue: None, unsettled })
+    }
+
+    /// The refusal of a request that comes when others wait already, whether there is room or not. Nothing is taken.
+    #[must_use]
+    pub fn refusal(
+        &self,
+        subject: &Subject<'_>,
+        demand: &Demand,
+        pricing: &dyn Pricing,
+        store: &dyn SharedStore,
+        now: Timestamp,
+    ) -> Option<Refusal> {
+        let states = match self.explain(Request { subject, demand, pricing }, store, now) {
+            Ok(refusal) => return Some(refusal),
+            Err(states) => states,
+        };
+        // There is room, but those who wait have a right to it.
+        let limit = states.first().cloned()?;
+        let kind = RefusalKind::RateLimit;
+        let queue = self.queues(subject).first().copied();
+        Some(Refusal { kind, states, limit, wait_ms: 1_000, queue, unsettled: None })
+    }
+
+    fn attempt(&self, request: Request<'_>, store: &dyn SharedStore, now: Timestamp) -> Attempt {
         let mut reservation = Reservation::new(self.clone());
         let mut unbounded = false;
         for (nth, group) in self.0.iter().enumerate() {
-            let wants = group.wants(subject, demand);
+            let wants = group.wants(request);
             if wants.is_empty() {
                 continue;
             }
-            unbounded |= wants.iter().any(|want| want.is_unbounded);
             // What can never fit is refused whatever the counters say, and even if they say nothing.
-            if let Some(want) = wants.iter().find(|want| want.verdict.is_some()) {
-                reservation.release(store, now);
-                let states = wants.iter().map(|want| want.unknown(now)).collect();
-                let told = self.refusal(subject, demand, store, now);
-                return match (told, want.verdict) {
-                    (Admission::Refused(refusal), _) if refusal.kind != RefusalKind::Store => {
-                        Admission::Refused(refusal)
-                    }
-                    (_, Some(kind)) => Admission::Refused(Refusal { kind, states, limit: want.unknown(now) }),
-                    (told, None) => told,
-                };
+            if wants.iter().any(|want| want.verdict.is_some() && !want.limit.only_reports()) {
+                return Attempt::Refused(reservation);
             }
-            match group.take(nth, &wants, subject, store, now) {
-                Taken::Held(hold, states) => reservation.add(hold, states),
-                Taken::Failed if wants.iter().all(|want| want.limit.spec.on_store_error == Fallback::Allow) => {
-                    reservation.states.extend(wants.iter().map(|want| want.unknown(now)));
-                }
+            unbounded |= wants.iter().any(|want| want.is_unbounded);
+            match group.take(nth, &wants, "admitted", request.subject, store, now) {
+                Taken::Held(held) => reservation.add(held),
+                Taken::Refused => return Attempt::Refused(reservation),
                 Taken::Failed => {
-                    reservation.release(store, now);
                     let states: Vec<LimitState> = wants.iter().map(|want| want.unknown(now)).collect();
-                    let strict = wants.iter().position(|want| want.limit.spec.on_store_error == Fallback::Reject);
-                    if let Some(limit) = strict.and_then(|at| states.get(at)).cloned() {
-                        return Admission::Refused(Refusal { kind: RefusalKind::Store, states, limit });
+                    let insists = |want: &Want<'_>| {
+                        want.limit.spec.on_store_error == Fallback::Reject && !want.limit.only_reports()
+                    };
+                    if let Some(limit) = wants.iter().position(insists).and_then(|at| states.get(at)).cloned() {
+                        return Attempt::Failed(reservation, states, limit);
                     }
-                    return self.refusal(subject, demand, store, now);
-                }
-                Taken::Refused => {
-                    reservation.release(store, now);
-                    return self.refusal(subject, demand, store, now);
+                    reservation.states.extend(states);
                 }
             }
         }
-        Admission::Admitted { reservation, unbounded }
+        Attempt::Admitted(reservation, unbounded)
     }
 
-    /// What all applicable limits say, without taking anything: the longest wait is the one to tell.
-    fn refusal(&self, subject: &Subject<'_>, demand: &Demand, store: &dyn SharedStore, now: Timestamp) -> Admission {
-        let mut states = Vec::new();
-        let mut worst: Option<(RefusalKind, LimitState)> = None;
-        for group in self.0.iter() {
-            let wants = group.wants(subject, demand);
+    /// What comes after the first response on a connection that was admitted: no limit is asked and nothing is held; all of it is charged
+    /// when it settles, as debt if there is no room. `is_request` says that it counts as an exchange of its own. Slots are not taken again:
+    /// the connection has its own.
+    pub fn charge_later(
+        &self,
+        subject: &Subject<'_>,
+        is_request: bool,
+        store: &dyn SharedStore,
+        now: Timestamp,
+    ) -> Reservation {
+        let mut reservation = Reservation::new(self.clone());
+        let request = Request { subject, demand: &Demand::default(), pricing: &Free };
+        for (nth, group) in self.0.iter().enumerate() {
+            let mut wants = group.wants(request);
+            wants.retain(|want| match want.limit.spec.unit {
+                Unit::ConcurrentRequests => false,
+                Unit::Requests => is_request,
+                Unit::Tokens | Unit::InputTokens | Unit::OutputTokens | Unit::Usd => true,
+            });
+            for want in &mut wants {
+                (want.hold, want.verdict) = (0, None);
+            }
             if wants.is_empty() {
                 continue;
             }
-            let mut place = group.locate(subject, store, None, now).ok();
+            match group.take(nth, &wants, CHARGED, subject, store, now) {
+                Taken::Held(held) => reservation.add(held),
+                Taken::Refused | Taken::Failed => {
+                    reservation.states.extend(wants.iter().map(|want| want.unknown(now)));
+                }
+            }
+        }
+        reservation
+    }
+
+    /// What all applicable limits say, without taking anything: the longest wait is the one to tell. If none refuses any more, only what
+    /// they say.
+    fn explain(
+        &self,
+        request: Request<'_>,
+        store: &dyn SharedStore,
+        now: Timestamp,
+    ) -> Result<Refusal, Vec<LimitState>> {
+        let mut states = Vec::new();
+        let mut worst: Option<(RefusalKind, u64, LimitState)> = None;
+        let mut queue = None;
+        let mut all_may_wait = true;
+        for group in self.0.iter() {
+            let wants = group.wants(request);
+            if wants.is_empty() {
+                continue;
+            }
+            let mut place = group.locate(request.subject, store, None, now).ok();
             for want in &wants {
-                let Some(place) = &mut place else {
+                let Some(cell) = want.cell(place.as_mut(), now).or_else(|| want.verdict.map(|_| want.fresh(now)))
+                else {
                     states.push(want.unknown(now));
                     continue;
                 };
-                let cell = *place.record.cell(want.limit.tag, want.limit.window(now), now);
-                let refuses = want.refuses(&cell);
-                let state = want.state(&cell, if refuses.is_some() { "rejected" } else { "admitted" });
-                if let Some(kind) = refuses
-                    && worst.as_ref().is_none_or(|(other, told)| rank(kind, &state) > rank(*other, told))
-                {
-                    worst = Some((kind, state.clone()));
+                let exceeds = want.exceeds(&cell, now);
+                let refuses = exceeds.filter(|_| !want.limit.only_reports());
+                let decision = if refuses.is_some() { "rejected" } else { "passed" };
+                let state = want.state(&cell, decision, exceeds.is_some(), now);
+                states.push(state.clone());
+                let Some(kind) = refuses else { continue };
+                let wait_ms = want.wait_ms(&cell, now);
+                let place = want.queue(group.hash(request.subject));
+                all_may_wait &= place.is_some();
+                if worst.as_ref().is_none_or(|(other, told, _)| rank(kind, wait_ms) > rank(*other, *told)) {
+                    (worst, queue) = (Some((kind, wait_ms, state)), place);
                 }
-                states.push(state);
             }
         }
-        match worst {
-            Some((kind, limit)) => Admission::Refused(Refusal { kind, states, limit }),
-            // Quota came back between the two looks, or the store failed on the second: the refusal is told as a short wait.
-            None => match states.first().cloned() {
-                Some(limit) => Admission::Refused(Refusal { kind: RefusalKind::Store, states, limit }),
-                None => Admission::Admitted { reservation: Reservation::new(self.clone()), unbounded: false },
-            },
+        let Some((kind, wait_ms, limit)) = worst else { return Err(states) };
+        let queue = queue.filter(|_| all_may_wait);
+        Ok(Refusal { kind, states, limit, wait_ms, queue, unsettled: None })
+    }
+}
+
+impl Want<'_> {
+    fn cell(&self, place: Option<&mut Place>, now: Timestamp) -> Option<Cell> {
+        Some(*place?.record.cell(self.limit.tag, self.limit.spec.window, now))
+    }
+
+    fn fresh(&self, now: Timestamp) -> Cell {
+        let mut cell = Cell::default();
+        cell.roll(self.limit.spec.window, now);
+        cell
+    }
+
+    /// Where the request may wait for this limit.
+    fn queue(&self, descriptor: Hash) -> Option<QueuePlace> {
+        if self.verdict.is_some() { None } else { self.limit.queue(descriptor) }
+    }
+}
+
+impl Limit {
+    const fn queue(&self, descriptor: Hash) -> Option<QueuePlace> {
+        match self.spec.on_exceed {
+            OnExceed::Queue { max_wait_ms, max_waiting } => {
+                let counter = Counter { tag: self.tag, descriptor };
+                Some(QueuePlace { counter, max_wait_ms, max_waiting })
+            }
+            OnExceed::Reject | OnExceed::ReportOnly => None,
         }
     }
 }
 
 /// What no wait helps against comes first, then the longest wait.
-const fn rank(kind: RefusalKind, state: &LimitState) -> (bool, u64) {
-    (matches!(kind, RefusalKind::RequestExceedsLimit | RefusalKind::Unbounded), state.reset_at)
+const fn rank(kind: RefusalKind, wait_ms: u64) -> (bool, u64) {
+    (matches!(kind, RefusalKind::RequestExceedsLimit | RefusalKind::Unbounded | RefusalKind::Unpriced), wait_ms)
 }
 
 impl Group {
-    fn wants(&self, subject: &Subject<'_>, demand: &Demand) -> Vec<Want<'_>> {
-        let applies = |(at, limit): (usize, &'_ Limit)| {
-            if subject.is(&limit.spec.applies) { Some(at) } else { None }
-        };
-        let at: Vec<usize> = self.limits.iter().enumerate().filter_map(applies).collect();
-        at.into_iter().filter_map(|at| Some(self.limits.get(at)?.want(at, subject, demand))).collect()
+    fn wants(&self, request: Request<'_>) -> Vec<Want<'_>> {
+        let Request { subject, demand, pricing } = request;
+        let limits = self.limits.iter().enumerate().filter(|(_, limit)| subject.is(&limit.spec.applies));
+        limits.map(|(at, limit)| limit.want(at, subject, demand, pricing)).collect()
     }
 
     fn hash(&self, subject: &Subject<'_>) -> Hash {
         let mut digest = Sha256::new();
-        for dimension in &self.per {
-            let value = subject.value(*dimension);
+        for dimension in self.per.iter() {
+            let value = subject.value(dimension);
             digest.update((value.len() as u64).to_le_bytes());
             digest.update(value);
         }
@@ -357,6 +377,7 @@ impl Group {
         &self,
         nth: usize,
         wants: &[Want<'_>],
+        decision: &'static str,
         subject: &Subject<'_>,
         store: &dyn SharedStore,
         now: Timestamp,
@@ -368,27 +389,24 @@ impl Group {
                 return Taken::Failed;
             };
             let mut hold = GroupHold { group: nth, key: place.key.clone(), hash, limits: Vec::new() };
-            let mut states = Vec::new();
+            let (mut states, mut alerts) = (Vec::with_capacity(wants.len()), Vec::new());
             for want in wants {
-                let cell = place.record.cell(want.limit.tag, want.limit.window(now), now);
-                if want.refuses(cell).is_some() {
+                let spec = &want.limit.spec;
+                let cell = place.record.cell(want.limit.tag, spec.window, now);
+                let exceeds = decision != CHARGED && want.exceeds(cell, now).is_some();
+                if exceeds && !want.limit.only_reports() {
                     return Taken::Refused;
                 }
-                let epoch = cell.hold(want.hold);
-                cell.settled = cell.settled.saturating_add(want.charge);
-                hold.limits.push(LimitHold {
-                    limit: want.at,
-                    amount: want.amount,
-                    held: want.hold,
-                    charged: want.charge,
-                    window: (cell.start, cell.end),
-                    epoch,
-                });
-                let held = want.hold.saturating_add(want.charge);
-                states.push(LimitState { held, ..want.state(cell, "admitted") });
+                let mark = cell.take(spec.window, want.hold, want.charge, now);
+                let passed = cell.newly_passed(spec.window, want.amount, &spec.notify_at, now);
+                let state = LimitState { held: want.taken(), ..want.state(cell, decision, exceeds, now) };
+                alerts.extend(passed.map(|passed| Alert::new(&state, &self.per, passed)));
+                let (held, charged) = (want.hold, want.charge);
+                hold.limits.push(LimitHold { limit: want.at, amount: want.amount, held, charged, mark });
+                states.push(state);
             }
             match place.write(store) {
-                Ok(()) => return Taken::Held(hold, states),
+                Ok(()) => return Taken::Held(Held { hold, states, alerts, slot: SlotUse::of(&place) }),
                 Err(StoreError::Conflict) => hint = Some(place.key),
                 Err(StoreError::Host(_)) => return Taken::Failed,
             }
@@ -397,8 +415,30 @@ impl Group {
     }
 }
 
-/// A limit's name in records.
-fn tag(id: &str) -> u64 {
-    let digest = Sha256::digest(id.as_bytes());
+/// A limit's name in records. With its window in it, since what a counter's numbers mean depends on that.
+fn tag(spec: &LimitSpec) -> u64 {
+    let digest = Sha256::digest([spec.id.as_bytes(), b"\0", &window::name(spec.window)].concat());
     digest.first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes)).max(1)
+}
+
+/// Before the keys of all counters of a group.
+fn table(per: &[Dimension], slots: u32) -> Vec<u8> {
+    let mut table = TABLE.to_vec();
+    for dimension in per {
+        match dimension {
+            Dimension::Tenant => table.push(b't'),
+            Dimension::User => table.push(b'u'),
+            Dimension::Key => table.push(b'k'),
+            Dimension::Provider => table.push(b'p'),
+            Dimension::Model => table.push(b'm'),
+            Dimension::Label(name) => {
+                table.push(b'l');
+                table.extend_from_slice(name.as_bytes());
+                table.push(b',');
+            }
+        }
+    }
+    table.push(b'/');
+    table.extend_from_slice(&slots.to_le_bytes());
+    table
 }

@@ -5,7 +5,12 @@
 
 use std::rc::Rc;
 
+use crate::price::PicoUsd;
+
+mod cell;
 mod group;
+pub mod headers;
+pub mod queue;
 mod record;
 pub mod reply;
 mod reservation;
@@ -13,10 +18,12 @@ mod slot;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+mod want;
 mod window;
 
-pub use group::{Demand, Limits, Subject};
-pub use reservation::{Charge, Reservation, Settled, Unsettled};
+pub use group::{Counter, Limits, QueuePlace};
+pub use reservation::{Alert, Charge, Reservation, Settled, SlotUse, Unsettled};
+pub use want::{Demand, Pricing, Subject};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +32,14 @@ pub enum Unit {
     Requests,
     /// Input plus output tokens.
     Tokens,
+    /// Input tokens, those of caches included.
+    InputTokens,
+    /// Output tokens, reasoning included.
+    OutputTokens,
+    /// Money; amounts are in units of 1e-12 USD.
+    Usd,
+    /// Exchanges that are under way.
+    ConcurrentRequests,
 }
 
 impl Unit {
@@ -34,6 +49,21 @@ impl Unit {
         match self {
             Self::Requests => "requests",
             Self::Tokens => "tokens",
+            Self::InputTokens => "input_tokens",
+            Self::OutputTokens => "output_tokens",
+            Self::Usd => "usd",
+            Self::ConcurrentRequests => "concurrent_requests",
+        }
+    }
+
+    /// A number of this unit as people read it: money as a plain decimal of USD.
+    #[must_use]
+    pub fn show(self, number: i64) -> String {
+        if self == Self::Usd {
+            let sign = if number < 0 { "-" } else { "" };
+            format!("{sign}{}", PicoUsd(number.unsigned_abs().into()))
+        } else {
+            number.to_string()
         }
     }
 }
@@ -53,10 +83,15 @@ pub struct LimitState {
     pub settled: u64,
     /// Amount less settled and held, after this exchange; negative is debt.
     pub remaining: i64,
-    /// When the window ends, seconds since the epoch.
+    /// By when all that is counted now is forgotten, seconds since the epoch.
     pub reset_at: u64,
-    /// `admitted`, `rejected` or `store_error`.
+    /// `admitted`; `rejected`; `passed`: there was room, but another limit refused; `store_error`; or `charged`: the limit was not asked again, on a
+    /// connection that it had admitted.
     pub decision: &'static str,
+    /// Of a limit that only reports: whether it would have refused.
+    pub would_reject: Option<bool>,
+    /// Seconds in which the amount can be used up once.
+    pub window_secs: Option<u64>,
 }
 
 /// What the limits say to a request.
@@ -69,6 +104,8 @@ pub enum Admission {
         reservation: Reservation,
         /// A worst case could not be bounded.
         unbounded: bool,
+        /// What was taken by an attempt before and the store did not take back.
+        unsettled: Option<Unsettled>,
     },
     /// It may not, and nothing was taken.
     Refused(Refusal),
@@ -85,6 +122,8 @@ pub enum RefusalKind {
     RequestExceedsLimit,
     /// What the request can consume cannot be bounded.
     Unbounded,
+    /// What the request costs is not known.
+    Unpriced,
     /// Counters could not be read or written.
     Store,
 }
@@ -98,13 +137,14 @@ impl RefusalKind {
             Self::Budget => "budget_exceeded",
             Self::RequestExceedsLimit => "request_exceeds_limit",
             Self::Unbounded => "unbounded_request",
+            Self::Unpriced => "unpriced_model",
             Self::Store => "store_error",
         }
     }
 }
 
 /// A refusal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Refusal {
     /// Why.
     pub kind: RefusalKind,
@@ -112,4 +152,10 @@ pub struct Refusal {
     pub states: Vec<LimitState>,
     /// The limit that is named: among those that refuse, the one with the longest wait.
     pub limit: LimitState,
+    /// Milliseconds after which the request fits, if nobody else is admitted. Means nothing where no wait helps.
+    pub wait_ms: u64,
+    /// Where the request may wait instead: only if every limit that refuses lets it.
+    pub queue: Option<QueuePlace>,
+    /// What was taken before the refusal and the store did not take back.
+    pub unsettled: Option<Unsettled>,
 }

@@ -1,6 +1,6 @@
 //! What a refused client is told: the provider's own error shape, so that its SDK understands.
 
-use super::{Refusal, RefusalKind};
+use super::{Refusal, RefusalKind, Unit};
 use crate::{dialect::ErrorShape, effect::LocalReply, json::write::Object, time::Timestamp};
 
 /// Longest wait that a client is told to sit out by itself, in milliseconds.
@@ -129,46 +129,61 @@ pub fn unauthorized(shape: ErrorShape, message: &str, id: &str) -> LocalReply {
 #[must_use]
 pub fn reply(refusal: &Refusal, shape: ErrorShape, id: &str, now: Timestamp) -> LocalReply {
     let limit = &refusal.limit;
-    let (name, unit, amount) = (&limit.id, limit.unit.code(), limit.amount);
-    let reset = Timestamp::from_secs(limit.reset_at);
-    let at = reset.rfc3339();
+    let (name, unit) = (&limit.id, limit.unit.code());
+    let amount = limit.unit.show(i64::try_from(limit.amount).unwrap_or(i64::MAX));
+    let reset = Timestamp::from_secs(limit.reset_at).rfc3339();
+    let wait_ms = refusal.wait_ms;
     let mut headers = error_headers(shape, if refusal.kind == RefusalKind::Store { 503 } else { 429 });
     let mut header = |name: &str, value: String| headers.push((name.to_owned(), value));
-    let wait_ms = reset.millis().saturating_sub(now.millis()).max(1);
+    if refusal.kind == RefusalKind::RateLimit {
+        header("retry-after", wait_ms.div_ceil(1_000).to_string());
+        header("retry-after-ms", wait_ms.to_string());
+        header("x-should-retry", (wait_ms <= MAX_RETRY_MS).to_string());
+    } else if refusal.kind == RefusalKind::Store {
+        header("retry-after", "1".to_owned());
+    } else {
+        // No wait helps, or none that a client should sit out.
+        header("x-should-retry", "false".to_owned());
+    }
     let (status, kind, code, message, details) = match refusal.kind {
+        RefusalKind::RateLimit if limit.unit == Unit::ConcurrentRequests => {
+            let message = format!("Limit {name} of {amount} {unit} is reached. One of them has to end first.");
+            (429, unit, "rate_limit_exceeded", message, "meterr_rate_limit_exceeded")
+        }
         RefusalKind::RateLimit => {
-            header("retry-after", wait_ms.div_ceil(1_000).to_string());
-            header("retry-after-ms", wait_ms.to_string());
-            header("x-should-retry", (wait_ms <= MAX_RETRY_MS).to_string());
+            let at = now.plus_millis(wait_ms).rfc3339();
             let message = format!("Limit {name} of {amount} {unit} is reached. It resets at {at}.");
             (429, unit, "rate_limit_exceeded", message, "meterr_rate_limit_exceeded")
         }
         RefusalKind::Budget => {
-            header("x-should-retry", "false".to_owned());
-            let message = format!("Budget {name} of {amount} {unit} is used up (budget_exceeded). It resets at {at}.");
+            let message =
+                format!("Budget {name} of {amount} {unit} is used up (budget_exceeded). It resets at {reset}.");
             let code = if shape == ErrorShape::OpenAi { "insufficient_quota" } else { "budget_exceeded" };
             (429, "insufficient_quota", code, message, "meterr_budget_exceeded")
         }
         RefusalKind::RequestExceedsLimit => {
-            header("x-should-retry", "false".to_owned());
             let message = format!(
-                "This request alone can take more than all of limit {name}, which is {amount} {unit} and resets at {at}. \
+                "This request alone can take more than all of limit {name}, which is {amount} {unit} and resets at {reset}. \
                  Lower its output cap or shorten it."
             );
             (429, unit, "request_exceeds_limit", message, "meterr_request_exceeds_limit")
         }
         RefusalKind::Unbounded => {
-            header("x-should-retry", "false".to_owned());
             let message = format!(
-                "Limit {name} of {amount} {unit}, which resets at {at}, takes only requests whose consumption is bounded: state \
+                "Limit {name} of {amount} {unit}, which resets at {reset}, takes only requests whose consumption is bounded: state \
                  an output cap, and send text."
             );
             (429, unit, "unbounded_request", message, "meterr_unbounded_request")
         }
+        RefusalKind::Unpriced => {
+            let message = format!(
+                "Limit {name} of {amount} {unit}, which resets at {reset}, takes only models whose price is known, and this one's is not."
+            );
+            (429, unit, "unpriced_model", message, "meterr_unpriced_model")
+        }
         RefusalKind::Store => {
-            header("retry-after", "1".to_owned());
             let message =
-                format!("Limit {name} of {amount} {unit}, which resets at {at}, cannot be checked at the moment.");
+                format!("Limit {name} of {amount} {unit}, which resets at {reset}, cannot be checked at the moment.");
             (503, "server_error", "store_error", message, "meterr_store_error")
         }
     };

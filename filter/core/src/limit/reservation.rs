@@ -1,10 +1,15 @@
 //! What was taken from the limits, and giving it back: by the truth when the exchange settles, in full when it is refused.
 
+use std::rc::Rc;
+
 use super::{
     LimitState, Unit,
-    group::{Limits, MAX_TRIES, remaining},
+    cell::{Cell, Mark},
+    group::{Limits, MAX_TRIES},
     record::Hash,
-    slot,
+    slot::{self, Place},
+    spec::{Dimension, LimitSpec},
+    want::remaining,
 };
 use crate::{
     store::{SharedStore, StoreError},
@@ -19,9 +24,8 @@ pub(super) struct LimitHold {
     pub(super) amount: u64,
     pub(super) held: u64,
     pub(super) charged: u64,
-    /// The window that it was taken from.
-    pub(super) window: (u64, u64),
-    pub(super) epoch: u64,
+    /// Where it was taken from.
+    pub(super) mark: Mark,
 }
 
 /// What was taken from one record.
@@ -33,11 +37,96 @@ pub(super) struct GroupHold {
     pub(super) limits: Vec<LimitHold>,
 }
 
+/// What came of taking from one record.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) hold: GroupHold,
+    pub(super) states: Vec<LimitState>,
+    pub(super) alerts: Vec<Alert>,
+    pub(super) slot: Option<SlotUse>,
+}
+
 /// What an exchange consumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
     /// Input plus output tokens.
     pub tokens: u64,
+    /// Input tokens.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
+    /// Money, in units of 1e-12 USD.
+    pub usd: u64,
+}
+
+impl Charge {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            usd: self.usd.saturating_add(other.usd),
+        }
+    }
+
+    const fn of(&self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Tokens => self.tokens,
+            Unit::InputTokens => self.input,
+            Unit::OutputTokens => self.output,
+            Unit::Usd => self.usd,
+            // Requests are charged when they are admitted; slots are only held.
+            Unit::Requests | Unit::ConcurrentRequests => 0,
+        }
+    }
+}
+
+/// A counter has passed a part of its amount, for the first time in its window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The limit at that moment.
+    pub state: LimitState,
+    /// What it counts by.
+    pub per: Rc<[Dimension]>,
+    /// The part, in millionths.
+    pub part: u64,
+    /// What is counted.
+    pub used: u64,
+}
+
+impl Alert {
+    pub(super) fn new(state: &LimitState, per: &Rc<[Dimension]>, (part, used): (u64, u64)) -> Self {
+        Self { state: state.clone(), per: Rc::clone(per), part, used }
+    }
+}
+
+/// What became of a descriptor that had no counter yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotUse {
+    /// It got one that nobody had before.
+    Created,
+    /// It shares one, because there are no more.
+    Shared,
+}
+
+impl SlotUse {
+    pub(super) fn of(place: &Place) -> Option<Self> {
+        if place.record.hash == Hash::default() {
+            return Some(Self::Shared);
+        }
+        if place.version.is_none() { Some(Self::Created) } else { None }
+    }
+
+    /// The word in metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Shared => "shared",
+        }
+    }
 }
 
 /// What an admitted exchange took from its limits. To be settled once.
@@ -47,6 +136,8 @@ pub struct Reservation {
     limits: Limits,
     holds: Vec<GroupHold>,
     pub(super) states: Vec<LimitState>,
+    alerts: Vec<Alert>,
+    slots: Vec<(Rc<str>, SlotUse)>,
 }
 
 /// How settling went.
@@ -55,25 +146,31 @@ pub struct Reservation {
 pub struct Settled {
     /// What each limit says in the end.
     pub states: Vec<LimitState>,
+    /// What passed a part of its amount by it.
+    pub alerts: Vec<Alert>,
     /// What the store did not take.
     pub unsettled: Option<Unsettled>,
 }
 
-/// A settlement that the store did not take; to be tried again.
+/// What the store did not take: a settlement, or giving back what a refused request had taken. To be tried again.
 #[derive(Debug)]
 #[must_use]
 pub struct Unsettled {
     limits: Limits,
-    holds: Vec<GroupHold>,
-    charge: Charge,
+    holds: Vec<(GroupHold, Option<Charge>)>,
 }
 
 impl Reservation {
     pub(super) const fn new(limits: Limits) -> Self {
-        Self { limits, holds: Vec::new(), states: Vec::new() }
+        Self { limits, holds: Vec::new(), states: Vec::new(), alerts: Vec::new(), slots: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, hold: GroupHold, states: Vec<LimitState>) {
+    pub(super) fn add(&mut self, held: Held) {
+        let Held { hold, states, mut alerts, slot } = held;
+        if let Some(slot) = slot {
+            self.slots.extend(states.iter().map(|state| (Rc::clone(&state.id), slot)));
+        }
+        self.alerts.append(&mut alerts);
         self.holds.push(hold);
         self.states.extend(states);
     }
@@ -84,117 +181,140 @@ impl Reservation {
         &self.states
     }
 
-    /// Values of `ratelimit-policy` and `ratelimit` (IETF draft-ietf-httpapi-ratelimit-headers) for the tightest limit.
-    #[must_use]
-    pub fn ratelimit_headers(&self, now: Timestamp) -> Option<(String, String)> {
-        let holds = self.holds.iter().flat_map(|group| &group.limits);
-        let left = |state: &LimitState| u64::try_from(state.remaining).unwrap_or(0);
-        let admitted = self.states.iter().filter(|state| state.decision == "admitted");
-        let (hold, state) = holds.zip(admitted).min_by(|(_, a), (_, b)| {
-            // The smaller of two fractions, without dividing.
-            let a_left = u128::from(left(a)) * u128::from(b.amount);
-            a_left.cmp(&(u128::from(left(b)) * u128::from(a.amount)))
-        })?;
-        let (id, amount) = (&state.id, state.amount);
-        let secs = hold.window.1.saturating_sub(hold.window.0);
-        let resets = hold.window.1.saturating_sub(now.secs());
-        Some((format!("\"{id}\";q={amount};w={secs}"), format!("\"{id}\";r={};t={resets}", left(state))))
+    /// What passed a part of its amount by being taken.
+    pub fn take_alerts(&mut self) -> Vec<Alert> {
+        core::mem::take(&mut self.alerts)
+    }
+
+    /// Limits whose descriptor got a new counter, or none of its own.
+    pub fn take_slot_uses(&mut self) -> Vec<(Rc<str>, SlotUse)> {
+        core::mem::take(&mut self.slots)
+    }
+
+    /// Takes the slots of limits of concurrent requests out, for an exchange that settles in parts and ends later than the first of them.
+    pub fn take_slots(&mut self) -> Option<Self> {
+        let mut slots = Self::new(self.limits.clone());
+        for hold in &mut self.holds {
+            let Some(group) = self.limits.0.get(hold.group) else { continue };
+            let is_slot = |hold: &LimitHold| {
+                group.limits.get(hold.limit).is_some_and(|limit| limit.spec.unit == Unit::ConcurrentRequests)
+            };
+            let (held, rest): (Vec<LimitHold>, Vec<LimitHold>) = hold.limits.drain(..).partition(is_slot);
+            hold.limits = rest;
+            if !held.is_empty() {
+                slots.holds.push(GroupHold { limits: held, ..hold.clone() });
+            }
+        }
+        self.holds.retain(|hold| !hold.limits.is_empty());
+        if slots.holds.is_empty() { None } else { Some(slots) }
     }
 
     /// Replaces what was held by the truth, in the windows that it was taken from.
     pub fn settle(self, charge: Charge, store: &dyn SharedStore, now: Timestamp) -> Settled {
-        let Self { limits, holds, mut states } = self;
-        let failed = settle(&limits, holds, charge, store, now, &mut |id, settled, remaining| {
-            if let Some(state) = states.iter_mut().find(|state| state.id.as_ref() == id) {
-                state.settled = settled;
-                state.remaining = remaining;
+        let Self { limits, holds, mut states, .. } = self;
+        let mut alerts = Vec::new();
+        let mut failed = Vec::new();
+        for hold in holds {
+            let mut results = Vec::new();
+            let done = update(&limits, &hold, store, now, &mut |at, spec, cell| {
+                if at == 0 {
+                    // A lost swap runs this again: only its last results count.
+                    results.clear();
+                }
+                let Some(limit) = hold.limits.get(at) else { return };
+                let truth = charge.of(spec.unit);
+                cell.settle(spec.window, limit.mark, limit.held, truth);
+                let passed = cell.newly_passed(spec.window, limit.amount, &spec.notify_at, now);
+                let left = remaining(limit.amount, cell.used(spec.window, now));
+                results.push((
+                    Rc::clone(&spec.id),
+                    truth.saturating_add(limit.charged),
+                    left,
+                    cell.reset_at(spec.window, now),
+                    passed,
+                ));
+            });
+            if done.is_err() {
+                failed.push((hold, Some(charge)));
+                continue;
             }
-        });
-        let unsettled = if failed.is_empty() { None } else { Some(Unsettled { limits, holds: failed, charge }) };
-        Settled { states, unsettled }
+            let per = limits.0.get(hold.group).map(|group| Rc::clone(&group.per)).unwrap_or_default();
+            for (id, settled, left, reset_at, passed) in results {
+                let Some(state) = states.iter_mut().find(|state| state.id == id) else { continue };
+                (state.settled, state.remaining, state.reset_at) = (settled, left, reset_at);
+                alerts.extend(passed.map(|passed| Alert::new(state, &per, passed)));
+            }
+        }
+        Settled { states, alerts, unsettled: Unsettled::some(limits, failed) }
     }
 
-    /// Gives everything back, in reverse order. What the store does not take expires with its epoch.
-    pub(super) fn release(self, store: &dyn SharedStore, now: Timestamp) {
-        for hold in self.holds.iter().rev() {
-            let _expires = update(&self.limits, hold, store, now, &mut |limit, cell, same_window, _| {
-                if same_window {
-                    cell.release(limit.held, limit.epoch);
-                    cell.settled = cell.settled.saturating_sub(limit.charged);
-                }
-            });
+    /// Gives everything back, in reverse order.
+    pub(super) fn release(self, store: &dyn SharedStore, now: Timestamp) -> Option<Unsettled> {
+        let mut failed = Vec::new();
+        for hold in self.holds.into_iter().rev() {
+            if give_back(&self.limits, &hold, None, store, now).is_err() {
+                failed.push((hold, None));
+            }
         }
+        Unsettled::some(self.limits, failed)
     }
 }
 
 impl Unsettled {
+    fn some(limits: Limits, holds: Vec<(GroupHold, Option<Charge>)>) -> Option<Self> {
+        if holds.is_empty() { None } else { Some(Self { limits, holds }) }
+    }
+
+    pub(super) fn both(first: Option<Self>, second: Option<Self>) -> Option<Self> {
+        match (first, second) {
+            (Some(first), Some(second)) => {
+                let holds = [first.holds, second.holds].concat();
+                Some(Self { limits: first.limits, holds })
+            }
+            (first, second) => first.or(second),
+        }
+    }
+
     /// Tries again; what the store still does not take comes back.
     #[must_use]
     pub fn retry(self, store: &dyn SharedStore, now: Timestamp) -> Option<Self> {
-        let Self { limits, holds, charge } = self;
-        let failed = settle(&limits, holds, charge, store, now, &mut |_, _, _| {});
-        if failed.is_empty() { None } else { Some(Self { limits, holds: failed, charge }) }
+        let Self { limits, mut holds } = self;
+        holds.retain(|(hold, charge)| give_back(&limits, hold, *charge, store, now).is_err());
+        Self::some(limits, holds)
     }
 }
 
-/// Settles each group and gives back those that the store did not take.
-fn settle(
+/// Replaces what was held by the truth, or gives all of it back.
+fn give_back(
     limits: &Limits,
-    holds: Vec<GroupHold>,
-    charge: Charge,
+    hold: &GroupHold,
+    charge: Option<Charge>,
     store: &dyn SharedStore,
     now: Timestamp,
-    told: &mut dyn FnMut(&str, u64, i64),
-) -> Vec<GroupHold> {
-    let mut failed = Vec::new();
-    for hold in holds {
-        let mut results = Vec::new();
-        let done = update(limits, &hold, store, now, &mut |limit, cell, same_window, spec| {
-            let truth = match spec.unit {
-                Unit::Requests => 0,
-                Unit::Tokens => charge.tokens,
-            };
-            let owed = if same_window {
-                cell.release(limit.held, limit.epoch);
-                truth
-            } else {
-                // A refund never lands in another window; what was not held does.
-                truth.saturating_sub(limit.held)
-            };
-            cell.settled = cell.settled.saturating_add(owed);
-            let settled = truth.saturating_add(limit.charged);
-            results.push((std::rc::Rc::clone(&spec.id), settled, remaining(limit.amount, cell)));
-        });
-        match done {
-            Ok(()) => {
-                // A lost swap runs the closure again: only its last results count.
-                let from = results.len().saturating_sub(hold.limits.len());
-                for (id, settled, left) in results.iter().skip(from) {
-                    told(id, *settled, *left);
-                }
-            }
-            Err(_) => failed.push(hold),
+) -> Result<(), StoreError> {
+    update(limits, hold, store, now, &mut |at, spec, cell| {
+        let Some(limit) = hold.limits.get(at) else { return };
+        match charge {
+            Some(charge) => cell.settle(spec.window, limit.mark, limit.held, charge.of(spec.unit)),
+            None => cell.undo(spec.window, limit.mark, limit.held, limit.charged),
         }
-    }
-    failed
+    })
 }
 
-/// Changes the cells of one record by compare-and-swap. `change` may run more than once.
+/// Changes the cells of one record by compare-and-swap. `change` is told which of the holds a cell belongs to; it may run more than once.
 fn update(
     limits: &Limits,
     hold: &GroupHold,
     store: &dyn SharedStore,
     now: Timestamp,
-    change: &mut dyn FnMut(&LimitHold, &mut super::record::Cell, bool, &super::spec::LimitSpec),
+    change: &mut dyn FnMut(usize, &LimitSpec, &mut Cell),
 ) -> Result<(), StoreError> {
     let Some(group) = limits.0.get(hold.group) else { return Ok(()) };
     for _ in 0..MAX_TRIES {
         let mut place = slot::locate(store, &group.table, group.slots, hold.hash, Some(&hold.key), now)?;
-        for limit_hold in &hold.limits {
+        for (at, limit_hold) in hold.limits.iter().enumerate() {
             let Some(limit) = group.limits.get(limit_hold.limit) else { continue };
-            let cell = place.record.cell(limit.tag, limit.window(now), now);
-            let same_window = cell.start == limit_hold.window.0;
-            change(limit_hold, cell, same_window, &limit.spec);
+            change(at, &limit.spec, place.record.cell(limit.tag, limit.spec.window, now));
         }
         match place.write(store) {
             Err(StoreError::Conflict) => {}

@@ -84,7 +84,7 @@ fn key(table: &[u8], slot: u32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MemoryStore;
+    use crate::{limit::spec::Window, store::MemoryStore};
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
 
@@ -94,7 +94,8 @@ mod tests {
 
     fn occupy(store: &MemoryStore, id: u8, slots: u32, end: u64, now: Timestamp) -> Vec<u8> {
         let mut place = place(store, id, slots, now);
-        place.record.cell(1, (0, end), now).settled = 1;
+        let window = Window::Bucket { per_sec: 1 };
+        place.record.cell(1, window, now).take(window, 0, end - 1 - now.secs(), now);
         place.write(store).expect("nobody else writes");
         place.key
     }

@@ -1,6 +1,6 @@
-//! Fixed windows of the UTC calendar.
+//! Windows: the edges of the UTC calendar, lengths, names.
 
-use super::spec::Calendar;
+use super::spec::{Calendar, Window};
 use crate::time::{Timestamp, days_to_month};
 
 const DAY: u64 = 86_400;
@@ -33,6 +33,39 @@ impl Calendar {
     pub const fn is_long(self) -> bool {
         matches!(self, Self::Day | Self::Week | Self::Month)
     }
+}
+
+/// Whether a refusal is told as an exhausted budget.
+pub(super) const fn is_long(window: Window) -> bool {
+    match window {
+        Window::Fixed(calendar) => calendar.is_long(),
+        Window::Sliding { secs } => secs >= DAY,
+        Window::Bucket { .. } | Window::Open => false,
+    }
+}
+
+/// Seconds in which the amount can be used up once; `None` where there is no such time.
+pub(super) fn secs(window: Window, amount: u64, now: Timestamp) -> Option<u64> {
+    match window {
+        Window::Fixed(calendar) => {
+            let (start, end) = calendar.window(now);
+            Some(end.saturating_sub(start))
+        }
+        Window::Sliding { secs } => Some(secs),
+        Window::Bucket { per_sec } => Some(amount.div_ceil(per_sec.max(1)).max(1)),
+        Window::Open => None,
+    }
+}
+
+/// A window as bytes, for the tag of a limit.
+pub(super) fn name(window: Window) -> Vec<u8> {
+    let (kind, number) = match window {
+        Window::Fixed(calendar) => (b'f', calendar as u64),
+        Window::Sliding { secs } => (b's', secs),
+        Window::Bucket { per_sec } => (b'b', per_sec),
+        Window::Open => (b'o', 0),
+    };
+    [&[kind][..], &number.to_le_bytes()].concat()
 }
 
 #[cfg(test)]

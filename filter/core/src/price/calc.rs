@@ -192,8 +192,10 @@ fn parts(usage: &Usage, sum: &mut Sum<'_>) -> Cost {
             let write_price = sum.price(Kind::CacheWrite).or(input_price);
             let long = take(hour, hour_price.or(write_price));
             let short = take(write.saturating_sub(hour), write_price);
-            let audio = take(usage.input_audio.unwrap_or(0), sum.price(Kind::InputAudio));
-            let image = take(usage.input_image.unwrap_or(0), sum.price(Kind::InputImage));
+            // What of it was read from a cache has been taken already.
+            let new = |all: Option<u64>, cached: Option<u64>| all.unwrap_or(0).saturating_sub(cached.unwrap_or(0));
+            let audio = take(new(usage.input_audio, usage.cache_read_audio), sum.price(Kind::InputAudio));
+            let image = take(new(usage.input_image, usage.cache_read_image), sum.price(Kind::InputImage));
             let plain: Vec<_> = core::iter::once((left, input_price)).chain(audio).chain(image).collect();
             cost.input = sum.part(&plain);
             if usage.cache_read.is_some() {

@@ -8,10 +8,11 @@ use std::borrow::Cow;
 
 use super::Row;
 use crate::dialect::DialectId::{
-    self, AnthropicMessages as Messages, BedrockConverse as Converse, BedrockInvoke as Invoke, CohereV1, CohereV2,
-    DashScope, GeminiGenerate as Gemini, GeminiInteractions as Interactions, Ollama, OpenAiAudio as Audio,
-    OpenAiChat as Chat, OpenAiCompletions as Completions, OpenAiEmbeddings as Embeddings, OpenAiImages as Images,
-    OpenAiModerations as Moderations, OpenAiResponses as Responses, Rerank, Watsonx,
+    self, AnthropicMessages as Messages, BedrockConverse as Converse, BedrockInvoke as Invoke, Cloudflare, CohereV1,
+    CohereV2, DashScope, GeminiGenerate as Gemini, GeminiInteractions as Interactions, Mistral, Ollama,
+    OpenAiAssistants as Assistants, OpenAiAudio as Audio, OpenAiBatches as Batches, OpenAiChat as Chat,
+    OpenAiCompletions as Completions, OpenAiEmbeddings as Embeddings, OpenAiImages as Images,
+    OpenAiModerations as Moderations, OpenAiRealtime as Realtime, OpenAiResponses as Responses, Rerank, Tgi, Watsonx,
 };
 
 /// `id: [hosts], goes to, [dialects], inject, verified`; every one of these is reached over TLS.
@@ -54,12 +55,12 @@ static ROWS: &[Row] = rows! {
     // Data-residency hosts: openai-python 3.54, `_data_residency.py`.
     "openai": ["api.openai.com", "us.api.openai.com", "eu.api.openai.com", "ae.api.openai.com", "au.api.openai.com",
         "in.api.openai.com", "jp.api.openai.com"], to("api.openai.com"),
-        [Chat, Responses, Embeddings, Completions, Images, Audio, Moderations], ASKS, KNOWN;
+        [Chat, Responses, Realtime, Embeddings, Completions, Images, Audio, Moderations, Batches, Assistants], ASKS, KNOWN;
     "azure-openai": ["*.openai.azure.com", "*.cognitiveservices.azure.com", "*.azure-api.net"], TEMPLATE,
-        [Chat, Responses, Embeddings, Completions, Images, Audio], ASKS, KNOWN;
+        [Chat, Responses, Realtime, Embeddings, Completions, Images, Audio, Batches, Assistants], ASKS, KNOWN;
     // Claude on Foundry: `/anthropic/v1/messages`, anthropic-python 2.12, `lib/foundry.py`.
     "azure-foundry": ["*.services.ai.azure.com", "*.inference.ai.azure.com"], TEMPLATE,
-        [Chat, Responses, Messages, Embeddings], ASKS, KNOWN;
+        [Chat, Responses, Realtime, Messages, Embeddings], ASKS, KNOWN;
     // The chat form is its OpenAI-compatible layer; nothing is injected there.
     "anthropic": ["api.anthropic.com"], to("api.anthropic.com"), [Messages, Chat], SILENT, KNOWN;
     // Signed: anthropic-python 2.12, `lib/aws`.
@@ -77,10 +78,10 @@ static ROWS: &[Row] = rows! {
     "cohere": ["api.cohere.com", "api.cohere.ai"], to("api.cohere.com"), [CohereV2, CohereV1, Chat, Embeddings], SILENT, KNOWN;
     // Usage comes on the finish chunk unasked; the option is not accepted (recorded streams).
     "mistral": ["api.mistral.ai", "codestral.mistral.ai"], to("api.mistral.ai"),
-        [Chat, Embeddings, Completions, Audio, Moderations], SILENT, KNOWN;
+        [Chat, Embeddings, Completions, Audio, Moderations, Mistral], SILENT, KNOWN;
     // Below `/openai/v1`.
     "groq": ["api.groq.com"], to("api.groq.com"), [Chat, Responses, Embeddings, Audio], ASKS, KNOWN;
-    "xai": ["api.x.ai", "us-east-1.api.x.ai", "eu-west-1.api.x.ai"], to("api.x.ai"), [Chat, Responses, Messages, Images], ASKS, KNOWN;
+    "xai": ["api.x.ai", "us-east-1.api.x.ai", "eu-west-1.api.x.ai"], to("api.x.ai"), [Chat, Responses, Realtime, Messages, Images], ASKS, KNOWN;
     // Messages below `/anthropic` (recorded).
     "deepseek": ["api.deepseek.com"], to("api.deepseek.com"), [Chat, Responses, Messages, Completions], ASKS, KNOWN;
     "together": ["api.together.xyz", "api.together.ai"], to("api.together.xyz"),
@@ -98,7 +99,7 @@ static ROWS: &[Row] = rows! {
     // Chat below `/v1/openai`, messages below `/anthropic`.
     "deepinfra": ["api.deepinfra.com"], to("api.deepinfra.com"), [Chat, Messages, Embeddings, Completions], ASKS, KNOWN;
     "huggingface-router": ["router.huggingface.co"], to("router.huggingface.co"), [Chat, Responses], ASKS, KNOWN;
-    "huggingface-endpoints": ["*.endpoints.huggingface.cloud"], TEMPLATE, [Chat, Completions, Embeddings], ASKS, UNSURE;
+    "huggingface-endpoints": ["*.endpoints.huggingface.cloud"], TEMPLATE, [Chat, Completions, Embeddings, Tgi], ASKS, UNSURE;
     "moonshot": ["api.moonshot.ai", "api.moonshot.cn", "api.kimi.com"], to("api.moonshot.ai"), [Chat, Messages], ASKS, KNOWN;
     // Usage comes on the last chunk unasked: zai-sdk 0.2.
     "zai": ["api.z.ai"], to("api.z.ai"), [Chat, Messages], SILENT, KNOWN;
@@ -124,7 +125,7 @@ static ROWS: &[Row] = rows! {
     "ai21": ["api.ai21.com"], to("api.ai21.com"), [Chat], SILENT, KNOWN;
     "watsonx": ["*.ml.cloud.ibm.com"], TEMPLATE, [Watsonx], SILENT, KNOWN;
     // Below `/client/v4/accounts/{account}/ai/v1`.
-    "cloudflare": ["api.cloudflare.com"], to("api.cloudflare.com"), [Chat, Responses, Embeddings], ASKS, UNSURE;
+    "cloudflare": ["api.cloudflare.com"], to("api.cloudflare.com"), [Chat, Responses, Embeddings, Cloudflare], ASKS, UNSURE;
     // `/serving-endpoints/chat/completions` (recorded).
     "databricks": ["*.cloud.databricks.com", "*.azuredatabricks.net", "*.gcp.databricks.com"], TEMPLATE,
         [Chat, Responses, Embeddings, Messages], ASKS, KNOWN;

@@ -3,7 +3,10 @@
 use crate::{
     dialect::{Operation, Streams},
     effect::Splice,
-    frame::inflate::{Encoding, Inflater},
+    frame::{
+        inflate::{Encoding, Inflater},
+        multipart::{Form, FormSink, FormValue},
+    },
     json::scan::{End, Field, Found, Scanner, Value},
     usage::{estimate, number},
 };
@@ -24,10 +27,12 @@ pub struct RequestFacts {
     pub stream: Option<bool>,
     /// Service tier as asked for.
     pub service_tier: Option<String>,
-    /// Whether the whole body was read and is JSON.
+    /// Whether the whole body was read and is JSON or a form.
     pub complete: bool,
     /// Bytes of the body as sent.
     pub body_bytes: u64,
+    /// Characters that are to be spoken, once the whole body was read.
+    pub characters: Option<u64>,
     /// Bytes of the body, decoded.
     decoded_bytes: u64,
     max_output: Option<u64>,
@@ -37,6 +42,7 @@ pub struct RequestFacts {
     text_non_ascii: u64,
     /// Tokens that the client counted itself.
     tokens: u64,
+    spoken: Option<u64>,
     has_tools: bool,
     is_unbounded: bool,
     place: OptionPlace,
@@ -64,7 +70,7 @@ impl RequestFacts {
         let stream = match operation.streams {
             Streams::ByBody | Streams::ByReply => None,
             Streams::Unless => Some(true),
-            Streams::Always => Some(true),
+            Streams::Always | Streams::WebSocket => Some(true),
             Streams::Never => Some(false),
         };
         Self { model, stream, ..Self::default() }
@@ -154,8 +160,11 @@ impl RequestFacts {
             Field::Message if found.value == Value::ObjectStart => {
                 self.messages = self.messages.saturating_add(1);
             }
-            Field::InputText => {
-                if let Value::Text { bytes, non_ascii, .. } = found.value {
+            Field::InputText | Field::SpokenText => {
+                if let Value::Text { bytes, non_ascii, chars, .. } = found.value {
+                    if found.field == Field::SpokenText {
+                        self.spoken = Some(chars);
+                    }
                     self.count(bytes.saturating_sub(non_ascii), non_ascii);
                 }
             }
@@ -218,9 +227,36 @@ fn is_one_of(value: Value<'_>, names: &[&str]) -> bool {
 pub struct RequestScan {
     operation: &'static Operation,
     scanner: Scanner,
+    /// Reads the body in the scanner's place, if it is a form.
+    form: Option<Form>,
     inflater: Option<Inflater>,
     is_plain: bool,
     facts: RequestFacts,
+}
+
+/// Takes the fields of a form for what members of that name mean in JSON.
+struct Fields<'a> {
+    operation: &'static Operation,
+    facts: &'a mut RequestFacts,
+}
+
+impl FormSink for Fields<'_> {
+    fn field(&mut self, name: &[u8], value: FormValue<'_>) {
+        let name = name.strip_suffix(b"[]").unwrap_or(name);
+        let shape = self.operation.request.members.iter().find(|(member, _)| member.as_bytes() == name);
+        let Some(field) = shape.and_then(|(_, shape)| shape.field) else { return };
+        let FormValue { head, bytes, non_ascii, chars } = value;
+        let value = match field {
+            Field::Stream => Value::Bool(matches!(head, b"true" | b"True" | b"1")),
+            Field::MaxOutputTokens | Field::Choices => Value::Number(head),
+            _ => Value::Text { head, bytes, non_ascii, chars },
+        };
+        self.facts.take(&Found { field, value, start: 0, end: 0 }, self.operation);
+    }
+
+    fn file(&mut self) {
+        self.facts.is_unbounded = true;
+    }
 }
 
 impl RequestScan {
@@ -231,18 +267,31 @@ impl RequestScan {
         Self {
             operation,
             scanner: Scanner::new(operation.request),
+            form: None,
             inflater: encoding.map(Inflater::new),
             is_plain: encoding == Some(Encoding::Identity),
             facts: RequestFacts::known(operation, model),
         }
     }
 
+    /// The same for a body of that `content-type`, which may be a form.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: &[u8]) -> Self {
+        self.form = Form::from_content_type(content_type);
+        self
+    }
+
     /// Takes the next piece.
     pub fn push(&mut self, bytes: &[u8]) {
-        let Self { operation, scanner, inflater, facts, .. } = self;
+        let Self { operation, scanner, form, inflater, facts, .. } = self;
         facts.body_bytes = facts.body_bytes.saturating_add(bytes.len() as u64);
         let Some(inflate) = inflater else { return };
         let read = inflate.push(bytes, &mut |decoded| {
+            if let Some(form) = form {
+                facts.decoded_bytes = facts.decoded_bytes.saturating_add(decoded.len() as u64);
+                form.push(decoded, &mut Fields { operation, facts });
+                return;
+            }
             if facts.place.root.is_none() {
                 let at = decoded.iter().position(|byte| *byte == b'{');
                 let before = usize::try_from(facts.decoded_bytes).unwrap_or(usize::MAX);
@@ -259,9 +308,13 @@ impl RequestScan {
     /// What was found. An end that comes too early leaves what is known so far.
     #[must_use]
     pub fn finish(&mut self) -> RequestFacts {
-        let Self { operation, scanner, facts, .. } = self;
-        let end = scanner.finish(&mut |found| facts.take(&found, operation));
-        facts.complete = end == End::Complete && self.inflater.is_some();
+        let Self { operation, scanner, form, facts, .. } = self;
+        let is_whole = match form {
+            Some(form) => form.is_complete(),
+            None => scanner.finish(&mut |found| facts.take(&found, operation)) == End::Complete,
+        };
+        facts.complete = is_whole && self.inflater.is_some();
+        facts.characters = facts.spoken.filter(|_| facts.complete);
         if !self.is_plain {
             // Offsets in the decoded body say nothing of the encoded one.
             facts.place = OptionPlace { is_wrong: true, ..OptionPlace::default() };

@@ -59,6 +59,31 @@ fn ok_what_bytes_do_not_bound() {
 }
 
 #[test]
+fn ok_facts_of_a_form() {
+    let body = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF{\"model\":\"x\"}\r\n--b\r\n\
+        Content-Disposition: form-data; name=\"stream\"\r\n\r\ntrue\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n\
+        whisper-1\r\n--b\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\n12345678\r\n--b--\r\n";
+    for end in [body.len(), body.len() - 6] {
+        for step in 1..40 {
+            let mut scan = RequestScan::new(DialectId::OpenAiAudio.operations()[0], None, None)
+                .with_content_type(b"multipart/form-data; boundary=b");
+            for piece in body.as_bytes()[..end].chunks(step) {
+                scan.push(piece);
+            }
+            let facts = scan.finish();
+            assert_eq!((facts.model.as_deref(), facts.stream), (Some("whisper-1"), Some(true)));
+            assert_eq!(
+                (facts.complete, facts.input_bound()),
+                (end == body.len(), None),
+                "a file is not bounded by its bytes"
+            );
+            assert_eq!(facts.include_usage_splice(), None);
+            assert_eq!(facts.input_estimate(), if end == body.len() { 2 } else { 0 });
+        }
+    }
+}
+
+#[test]
 fn ok_the_option_is_merged_in_where_it_is_missing_or_false() {
     let wanted = json!({ "include_usage": true });
     for body in [

@@ -11,6 +11,8 @@ use crate::{
 pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) -> Usage {
     let mut usage = Usage {
         cache_read: counters.get(Field::CacheRead),
+        cache_read_audio: counters.get(Field::CacheReadAudio),
+        cache_read_image: counters.get(Field::CacheReadImage),
         cache_write: counters.get(Field::CacheWrite),
         cache_write_5m: counters.get(Field::CacheWrite5m),
         cache_write_1h: counters.get(Field::CacheWrite1h),
@@ -20,9 +22,11 @@ pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) 
         reasoning: counters.get(Field::Reasoning),
         output_audio: counters.get(Field::OutputAudio),
         output_image: counters.get(Field::OutputImage),
+        citations: counters.get(Field::Citations),
         web_searches: counters.get(Field::WebSearches),
         search_units: counters.get(Field::SearchUnits),
         images: counters.get(Field::Images),
+        pages: counters.get(Field::Pages),
         characters: counters.get(Field::Characters),
         input: counters.get(Field::Input),
         output: counters.get(Field::Output),
@@ -30,10 +34,13 @@ pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) 
     };
     let total = counters.get(Field::Total);
     match operation.counting {
-        Counting::Inside => inside(&mut usage, total, provider),
+        Counting::Inside => {
+            inside(&mut usage, total, provider);
+            beside(&mut usage, counters);
+        }
         Counting::CacheOutside => {
             outside(&mut usage);
-            if total.is_some() && usage.total() != total {
+            if total.zip(usage.total()).is_some_and(|(said, sum)| said != sum) {
                 usage.flags.insert(Flag::TotalMismatch);
             }
         }
@@ -42,13 +49,52 @@ pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) 
         Counting::Billed => billed(&mut usage, counters),
         Counting::ZeroLeftOut => {
             if usage.output.is_some() {
-                usage.input = usage.input.or(Some(0));
+                usage.input = usage.input.or(zero_unless_bad(counters, Field::Input));
             }
             inside(&mut usage, total, provider);
         }
-        Counting::InputOnly => input_only(&mut usage, total),
+        Counting::InputOnly => input_only(&mut usage, counters),
     }
+    spoil(&mut usage, operation.counting, counters);
     usage
+}
+
+/// What is left out is zero; what is no count is unknown.
+fn zero_unless_bad(counters: &Counters, field: Field) -> Option<u64> {
+    (!counters.is_bad(field)).then_some(0)
+}
+
+/// What a sum would need and is no count leaves the sum unknown.
+fn spoil(usage: &mut Usage, counting: Counting, counters: &Counters) {
+    let is_bad = |fields: &[Field]| fields.iter().any(|field| counters.is_bad(*field));
+    let is_read_bad = is_bad(&[Field::CacheRead, Field::MetricsCacheRead, Field::CacheReadOutside]);
+    let is_write_bad = is_bad(&[Field::CacheWrite, Field::MetricsCacheWrite]);
+    let is_cache_bad = (is_read_bad && usage.cache_read.is_none()) || (is_write_bad && usage.cache_write.is_none());
+    match counting {
+        Counting::CacheOutside | Counting::Vendor if is_cache_bad => usage.input = None,
+        Counting::Inside if is_bad(&[Field::CacheReadOutside]) => usage.input = None,
+        Counting::ThoughtsOutside if is_bad(&[Field::ToolInput]) => usage.input = None,
+        _ => {}
+    }
+    if is_cache_bad && matches!(counting, Counting::Inside | Counting::ThoughtsOutside | Counting::InputOnly) {
+        usage.input_uncached = None;
+    }
+    if counting == Counting::ThoughtsOutside && is_bad(&[Field::Output, Field::Reasoning])
+        || counting == Counting::Inside && is_bad(&[Field::Citations])
+    {
+        usage.output = None;
+    }
+}
+
+/// What some vendors count beside the headline counters and the total, whatever their dialect says.
+fn beside(usage: &mut Usage, counters: &Counters) {
+    if let Some(cached) = counters.get(Field::CacheReadOutside) {
+        usage.cache_read = Some(usage.cache_read.unwrap_or(0).saturating_add(cached));
+        usage.input = usage.input.map(|input| input.saturating_add(cached));
+    }
+    if let Some(citations) = usage.citations {
+        usage.output = usage.output.map(|output| output.saturating_add(citations));
+    }
 }
 
 /// Input leaves out the cache (Anthropic).
@@ -70,11 +116,14 @@ fn outside(usage: &mut Usage) {
 
 /// Tools' input comes on top of the prompt, thoughts on top of the output (Gemini). A count of zero is left out.
 fn thoughts_outside(usage: &mut Usage, counters: &Counters) {
-    let Some(prompt) = usage.input else { return };
     let (tools, thoughts) = (counters.get(Field::ToolInput).unwrap_or(0), usage.reasoning.unwrap_or(0));
     let candidates = usage.output.unwrap_or(0);
-    let input = prompt.saturating_add(tools);
     let mut output = candidates.saturating_add(thoughts);
+    let Some(prompt) = usage.input else {
+        usage.output = usage.output.or(usage.reasoning).map(|_| output);
+        return;
+    };
+    let input = prompt.saturating_add(tools);
     if let Some(total) = counters.get(Field::Total)
         && input.saturating_add(output) != total
     {
@@ -99,7 +148,9 @@ fn vendor(usage: &mut Usage, counters: &Counters) {
     usage.cache_write = usage.cache_write.or_else(|| counters.get(Field::MetricsCacheWrite));
     // Embeddings have no output, and say nothing of it.
     if usage.input.is_some() {
-        usage.output = usage.output.or(Some(0));
+        let is_bad =
+            [Field::Output, Field::MetricsOutput, Field::VendorOutput].into_iter().any(|field| counters.is_bad(field));
+        usage.output = usage.output.or((!is_bad).then_some(0));
     }
     outside(usage);
 }
@@ -116,9 +167,9 @@ fn billed(usage: &mut Usage, counters: &Counters) {
 }
 
 /// There is no output: whatever is counted is input.
-fn input_only(usage: &mut Usage, total: Option<u64>) {
-    usage.input = usage.input.or(total);
-    usage.output = Some(usage.output.unwrap_or(0));
+fn input_only(usage: &mut Usage, counters: &Counters) {
+    usage.input = usage.input.or_else(|| counters.get(Field::Total));
+    usage.output = usage.output.or(zero_unless_bad(counters, Field::Output));
     uncached(usage);
 }
 

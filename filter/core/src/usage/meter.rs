@@ -1,5 +1,6 @@
 //! Reads a response as it passes: encoding, framing, dialect, counters.
 
+pub mod message;
 mod snapshot;
 
 pub use snapshot::{Counters, Snapshot};
@@ -62,6 +63,8 @@ struct Records {
     head: Vec<u8>,
     kind: Vec<u8>,
     has_output_count: bool,
+    /// The event is none of those that are read.
+    is_skipped: bool,
     /// The vendor's record in an event's payload.
     wrapped: Base64Member,
     class: Class,
@@ -88,7 +91,8 @@ impl Meter {
         let binary = [&b"audio/"[..], b"image/", b"video/"];
         let is_binary = binary.iter().any(|kind| media_type.len() > kind.len() && media_type.starts_with(kind));
         let encoding = content_encoding.map_or(Some(Encoding::Identity), Encoding::from_header);
-        let mut snapshot = Snapshot { status, is_stream, ..Snapshot::default() };
+        let service_tier = operation.service_tier.map(str::to_owned);
+        let mut snapshot = Snapshot { status, is_stream, service_tier, ..Snapshot::default() };
         if encoding.is_none() {
             snapshot.unreadable = true;
             snapshot.flags.insert(Flag::UnreadableEncoding);
@@ -115,6 +119,7 @@ impl Meter {
                 head: Vec::new(),
                 kind: Vec::new(),
                 has_output_count: false,
+                is_skipped: false,
                 wrapped: Base64Member::default(),
                 class: Class::default(),
             },
@@ -126,10 +131,9 @@ impl Meter {
     #[must_use]
     pub fn with_headers(mut self, headers: &Headers<'_>) -> Self {
         for (name, field) in self.records.operation.header_counters {
-            if let Some(Ok(count)) =
-                headers.get(name).and_then(|value| number::counter(Value::Number(value.trim_ascii())))
-            {
-                self.records.snapshot.counters.set(*field, count);
+            let value = headers.get(name).map(<[u8]>::trim_ascii);
+            if let Some(count) = value.and_then(|value| number::counter(Value::Number(value))) {
+                self.records.snapshot.count(*field, count);
             }
         }
         self
@@ -163,6 +167,10 @@ impl Meter {
                 // White space before the first byte that tells belongs to nothing, wherever the body is cut.
                 decoded = decoded.trim_ascii_start();
                 *framing = sniff(decoded);
+                if *framing == Framing::Sse && records.operation.may_be_opaque {
+                    // A transcript may begin like an event; events are announced as such.
+                    *framing = Framing::Opaque;
+                }
                 if matches!(framing, Framing::Sse | Framing::Events) {
                     records.scanner = Scanner::new(records.operation.record);
                 }
@@ -212,6 +220,11 @@ impl Meter {
             Framing::Undecided => {}
             Framing::Opaque => self.records.unreadable(),
         }
+        let snapshot = &mut self.records.snapshot;
+        if snapshot.sums.is_some() {
+            snapshot.sum();
+            snapshot.counters = snapshot.sums.unwrap_or_default();
+        }
     }
 
     /// What the response has said so far.
@@ -235,6 +248,9 @@ fn sniff(bytes: &[u8]) -> Framing {
 
 impl SseSink for Records {
     fn data(&mut self, bytes: &[u8]) {
+        if self.is_skipped {
+            return;
+        }
         let room = 8_usize.saturating_sub(self.head.len());
         self.head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         if self.scan(bytes) < bytes.len() {
@@ -243,10 +259,12 @@ impl SseSink for Records {
         }
     }
 
-    fn event_name(&mut self, _name: &[u8]) {}
+    fn event_name(&mut self, name: &[u8]) {
+        self.is_skipped = self.operation.skipped_events.is_some_and(|prefix| name.starts_with(prefix.as_bytes()));
+    }
 
     fn end_of_event(&mut self, _end: usize, has_data: bool) {
-        if has_data {
+        if has_data && !core::mem::take(&mut self.is_skipped) {
             if self.operation.end_marker.is_some_and(|marker| self.head.starts_with(marker)) {
                 self.snapshot.terminal = true;
             } else {
@@ -290,7 +308,9 @@ impl EventSink for Records {
 impl Records {
     fn unreadable(&mut self) {
         self.snapshot.unreadable = !self.snapshot.counters.says_something();
-        self.snapshot.flags.insert(Flag::MalformedBody);
+        if !self.operation.may_be_opaque {
+            self.snapshot.flags.insert(Flag::MalformedBody);
+        }
     }
 
     /// Takes documents, one after another; `true` if there is more than one.
@@ -343,12 +363,22 @@ impl Records {
         if core::mem::take(&mut self.has_output_count) {
             self.snapshot.is_placeholder = self.operation.start_record.is_some_and(is);
         }
-        self.snapshot.terminal |= is_whole && self.operation.end_records.iter().copied().any(is);
+        let is_end = is_whole && self.operation.end_records.iter().copied().any(is);
+        self.snapshot.terminal |= is_end;
+        if is_end && let Some(field) = self.operation.counted_records {
+            let count = self.snapshot.counters.get(field).unwrap_or(0);
+            self.snapshot.counters.set(field, count.saturating_add(1));
+        }
+        self.snapshot.error |= self.operation.error_records.iter().copied().any(is);
     }
 
     fn end_of_json(&mut self) {
         match self.scanner.finish(&mut |_| {}) {
-            End::Complete => self.snapshot.terminal = true,
+            End::Complete => {
+                self.snapshot.terminal = true;
+                let is = |name: &&str| name.as_bytes() == self.kind;
+                self.snapshot.error |= self.operation.error_records.iter().any(is);
+            }
             End::Malformed => {
                 self.snapshot.unreadable = !self.snapshot.counters.says_something();
                 self.snapshot.flags.insert(Flag::MalformedBody);
@@ -373,7 +403,9 @@ pub struct Estimate {
 pub fn estimate(snapshot: Option<&Snapshot>, facts: &RequestFacts) -> Estimate {
     Estimate {
         input: Some(facts.input_estimate()).filter(|tokens| *tokens > 0),
-        output: snapshot.map(|snapshot| estimate::tokens(snapshot.text_ascii, snapshot.text_non_ascii)),
+        output: snapshot.map(|snapshot| {
+            estimate::tokens(snapshot.text_ascii, snapshot.text_non_ascii).saturating_add(snapshot.audio_tokens())
+        }),
     }
 }
 
@@ -405,15 +437,29 @@ pub fn settle_usage(
     facts: &RequestFacts,
 ) -> Usage {
     let estimate = estimate(Some(snapshot), facts);
-    if !snapshot.counters.says_something() {
-        let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
-        let failed = snapshot.status >= 400 || (snapshot.error && !has_text);
+    let has_text = snapshot.text_ascii > 0 || snapshot.text_non_ascii > 0;
+    let failed = snapshot.status >= 400 || (snapshot.error && !has_text && snapshot.first_output.is_none());
+    let characters = facts.characters;
+    // Beside an error, zero says that nothing was consumed (MiniMax tells a total of zero).
+    if !snapshot.counters.says_something() || (failed && snapshot.counters.are_zero()) {
         return if failed || !operation.is_billed() {
             Usage { flags: snapshot.flags, ..Usage::default() }
-        } else if snapshot.audio_seconds.is_some() {
-            let audio_seconds = snapshot.audio_seconds.clone();
-            Usage { status: UsageStatus::Reported, flags: snapshot.flags, audio_seconds, ..Usage::default() }
-        } else if snapshot.unreadable || snapshot.is_deferred {
+        } else if characters.is_some() || snapshot.seconds().is_some() {
+            let audio_seconds = snapshot.seconds();
+            Usage {
+                status: UsageStatus::Reported,
+                flags: snapshot.flags,
+                audio_seconds,
+                characters,
+                ..Usage::default()
+            }
+        } else if snapshot.unreadable
+            || !operation.is_estimable
+            // A stream that is cut tells nothing of how it would have ended.
+            || (snapshot.is_deferred && (snapshot.terminal || !snapshot.is_stream))
+            || snapshot.has_bad_seconds
+            || snapshot.counters.says_nonsense()
+        {
             Usage { status: UsageStatus::Missing, flags: snapshot.flags, ..Usage::default() }
         } else {
             estimated(estimate, snapshot.flags)
@@ -421,7 +467,9 @@ pub fn settle_usage(
     }
     let mut usage = check::usage(operation, provider, &snapshot.counters);
     usage.flags = usage.flags.and(snapshot.flags);
-    usage.audio_seconds.clone_from(&snapshot.audio_seconds);
+    usage.audio_seconds = snapshot.seconds();
+    usage.characters = usage.characters.or(characters);
+    usage.web_searches = usage.web_searches.or(Some(snapshot.searches).filter(|searches| *searches > 0));
     let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     usage.status = UsageStatus::Reported;
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {
@@ -433,7 +481,19 @@ pub fn settle_usage(
             usage.flags.insert(Flag::InputEstimated);
         }
     }
+    // What was said and is no number stays unknown: neither reported nor estimated.
+    if usage.flags.contains(Flag::BadNumber) && usage.total().is_none() && !counts_no_tokens(&usage) {
+        let nothing = usage.input.or(usage.output).is_none();
+        usage.status = if nothing { UsageStatus::Missing } else { UsageStatus::Partial };
+    }
     usage
+}
+
+/// Whether it is known how much of something other than tokens was consumed.
+fn counts_no_tokens(usage: &Usage) -> bool {
+    usage.input.or(usage.output).is_none()
+        && (usage.search_units.or(usage.images).or(usage.pages).or(usage.characters).is_some()
+            || usage.audio_seconds.is_some())
 }
 
 #[cfg(test)]

@@ -49,6 +49,10 @@ pub struct Usage {
     pub input_uncached: Option<u64>,
     /// Input read from a cache.
     pub cache_read: Option<u64>,
+    /// … of it audio.
+    pub cache_read_audio: Option<u64>,
+    /// … of it images.
+    pub cache_read_image: Option<u64>,
     /// Input written to a cache, whatever its life.
     pub cache_write: Option<u64>,
     /// … with a life of five minutes.
@@ -67,12 +71,16 @@ pub struct Usage {
     pub output_audio: Option<u64>,
     /// Images in the output.
     pub output_image: Option<u64>,
+    /// Citations in the output, which Perplexity prices apart. No field of the event.
+    pub citations: Option<u64>,
     /// Web searches.
     pub web_searches: Option<u64>,
     /// Units of search or rerank.
     pub search_units: Option<u64>,
     /// Images that were made.
     pub images: Option<u64>,
+    /// Pages that were read.
+    pub pages: Option<u64>,
     /// Characters that were spoken.
     pub characters: Option<u64>,
     /// Seconds of audio: a plain decimal.
@@ -121,9 +129,13 @@ pub enum Flag {
     UsageChunkVisible,
     /// `reserve: worst_case` could not bound this request.
     Unbounded,
+    /// The counts are those of several models, and have no price as one.
+    MixedModels,
+    /// A tool used another model, whose tokens are told apart and are not in the counts.
+    OtherModelUsage,
 }
 
-const FLAGS: [(Flag, &str); 13] = [
+const FLAGS: [(Flag, &str); 15] = [
     (Flag::TotalMismatch, "total_mismatch"),
     (Flag::CachedGtInput, "cached_gt_input"),
     (Flag::ReasoningExcluded, "reasoning_excluded"),
@@ -137,6 +149,8 @@ const FLAGS: [(Flag, &str); 13] = [
     (Flag::InputEstimated, "input_estimated"),
     (Flag::UsageChunkVisible, "usage_chunk_visible"),
     (Flag::Unbounded, "unbounded"),
+    (Flag::MixedModels, "mixed_models"),
+    (Flag::OtherModelUsage, "other_model_usage"),
 ];
 
 /// A set of [`Flag`]s. Displays as the comma-separated list of the event.

@@ -75,6 +75,7 @@ pub struct Scanner {
     kept: Vec<u8>,
     text_bytes: u64,
     text_non_ascii: u64,
+    text_chars: u64,
     /// The first half of a surrogate pair.
     high: Option<u16>,
     literal: Value<'static>,
@@ -96,6 +97,7 @@ impl Scanner {
             kept: Vec::new(),
             text_bytes: 0,
             text_non_ascii: 0,
+            text_chars: 0,
             high: None,
             literal: Value::Null,
         }
@@ -302,6 +304,7 @@ impl Scanner {
         self.kept.clear();
         self.text_bytes = 0;
         self.text_non_ascii = 0;
+        self.text_chars = 0;
         self.high = None;
         self.state = State::Text;
     }
@@ -333,8 +336,11 @@ impl Scanner {
         let room = MAX_TEXT.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(run.get(..room).unwrap_or(run));
         self.text_bytes = self.text_bytes.saturating_add(run.len() as u64);
-        self.text_non_ascii =
-            self.text_non_ascii.saturating_add(run.iter().filter(|byte| !byte.is_ascii()).count() as u64);
+        let non_ascii = run.iter().filter(|byte| !byte.is_ascii()).count();
+        // A character has one byte that does not continue another, and most text has no other bytes.
+        let chars = if non_ascii == 0 { run.len() } else { run.iter().filter(|byte| **byte & 0xc0 != 0x80).count() };
+        self.text_non_ascii = self.text_non_ascii.saturating_add(non_ascii as u64);
+        self.text_chars = self.text_chars.saturating_add(chars as u64);
     }
 
     /// Half of a surrogate pair stands for nothing: it reads as the replacement character.
@@ -359,7 +365,12 @@ impl Scanner {
             return;
         }
         if self.is_kept {
-            let value = Value::Text { head: &self.kept, bytes: self.text_bytes, non_ascii: self.text_non_ascii };
+            let value = Value::Text {
+                head: &self.kept,
+                bytes: self.text_bytes,
+                non_ascii: self.text_non_ascii,
+                chars: self.text_chars,
+            };
             self.emit(value, self.start, self.offset.saturating_add(1), found);
         }
         self.after_value();

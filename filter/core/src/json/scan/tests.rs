@@ -18,7 +18,7 @@ fn scan(pieces: &[&[u8]]) -> (Vec<String>, End) {
     let mut seen = Vec::new();
     let mut found = |f: Found<'_>| {
         let value = match f.value {
-            Value::Text { head, bytes, non_ascii } => {
+            Value::Text { head, bytes, non_ascii, .. } => {
                 format!("{:?}/{bytes}/{non_ascii}", String::from_utf8_lossy(head))
             }
             Value::Number(digits) => String::from_utf8_lossy(digits).into_owned(),

@@ -105,6 +105,113 @@ fn ok_unknown_is_never_zero() {
     assert_eq!((bad.input, bad.output, bad.flags.to_string().as_str()), (None, Some(7), "bad_number"));
 }
 
+/// A counter that is no count is absent, and so is every sum that needs it; the rest stands. Nothing of it is called reported.
+#[test]
+fn ok_a_bad_count_is_unknown() {
+    use DialectId::{
+        AnthropicMessages, BedrockConverse, BedrockInvoke, CohereV2, GeminiGenerate, Ollama, OpenAiChat,
+        OpenAiEmbeddings,
+    };
+    // A reply with `#` where the bad number goes; which of input and output is still known.
+    let cases = [
+        (OpenAiChat, r#"{"usage":{"prompt_tokens":#,"completion_tokens":7}}"#, (None, Some(7))),
+        (OpenAiChat, r#"{"usage":{"prompt_tokens":5,"completion_tokens":#}}"#, (Some(5), None)),
+        (OpenAiChat, r#"{"usage":{"prompt_tokens":#,"completion_tokens":#,"total_tokens":#}}"#, (None, None)),
+        (
+            OpenAiChat,
+            r#"{"usage":{"prompt_tokens":5,"completion_tokens":7,"precached_prompt_tokens":#}}"#,
+            (None, Some(7)),
+        ),
+        (OpenAiChat, r#"{"usage":{"prompt_tokens":5,"completion_tokens":7,"citation_tokens":#}}"#, (Some(5), None)),
+        (AnthropicMessages, r#"{"usage":{"input_tokens":#,"output_tokens":7}}"#, (None, Some(7))),
+        (AnthropicMessages, r#"{"usage":{"input_tokens":5,"output_tokens":#}}"#, (Some(5), None)),
+        (
+            AnthropicMessages,
+            r#"{"usage":{"input_tokens":5,"cache_read_input_tokens":#,"output_tokens":7}}"#,
+            (None, Some(7)),
+        ),
+        (
+            AnthropicMessages,
+            r#"{"usage":{"input_tokens":5,"cache_creation_input_tokens":#,"output_tokens":7}}"#,
+            (None, Some(7)),
+        ),
+        (
+            GeminiGenerate,
+            r#"{"usageMetadata":{"promptTokenCount":#,"candidatesTokenCount":4,"thoughtsTokenCount":3}}"#,
+            (None, Some(7)),
+        ),
+        (GeminiGenerate, r#"{"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":#}}"#, (Some(5), None)),
+        (
+            GeminiGenerate,
+            r#"{"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":4,"thoughtsTokenCount":#}}"#,
+            (Some(5), None),
+        ),
+        (
+            GeminiGenerate,
+            r#"{"usageMetadata":{"promptTokenCount":5,"toolUsePromptTokenCount":#,"candidatesTokenCount":7}}"#,
+            (None, Some(7)),
+        ),
+        (BedrockConverse, r#"{"usage":{"inputTokens":#,"outputTokens":7,"totalTokens":12}}"#, (None, Some(7))),
+        (BedrockConverse, r#"{"usage":{"inputTokens":5,"cacheReadInputTokens":#,"outputTokens":7}}"#, (None, Some(7))),
+        (BedrockInvoke, r#"{"usage":{"input_tokens":5,"output_tokens":#}}"#, (Some(5), None)),
+        (CohereV2, r#"{"usage":{"billed_units":{"input_tokens":#,"output_tokens":7}}}"#, (None, Some(7))),
+        (Ollama, r#"{"prompt_eval_count":#,"eval_count":7}"#, (None, Some(7))),
+        (OpenAiEmbeddings, r#"{"usage":{"prompt_tokens":#}}"#, (None, None)),
+    ];
+    for (dialect, reply, known) in cases {
+        for bad in ["-5", "1.5", "1e400", "9007199254740993", "99999999999999999999", "\"12\"", "true", "[5]", "{}"] {
+            let reply = reply.replace('#', bad);
+            let usage = usage(dialect, &meter(dialect, b"application/json", &[reply.as_bytes()]), false);
+            assert_eq!((usage.input, usage.output), known, "{reply}");
+            assert_eq!(usage.flags.to_string(), "bad_number", "{reply}");
+            let status = if known == (None, None) { UsageStatus::Missing } else { UsageStatus::Partial };
+            assert_eq!(usage.status, status, "{reply}");
+        }
+    }
+}
+
+#[test]
+fn ok_a_bad_count_of_something_else_is_unknown() {
+    for bad in ["-5", "1e999", "\"12\"", "true"] {
+        let reply = r#"{"text":"Hi.","usage":{"type":"duration","seconds":#}}"#.replace('#', bad);
+        let usage = usage(
+            DialectId::OpenAiAudio,
+            &meter(DialectId::OpenAiAudio, b"application/json", &[reply.as_bytes()]),
+            false,
+        );
+        assert_eq!((usage.audio_seconds, usage.status), (None, UsageStatus::Missing), "{reply}");
+        assert_eq!(usage.flags.to_string(), "bad_number", "{reply}");
+    }
+    // One bad part of a sum spoils it, and a class that is left out is not one that is no count.
+    let reply = r#"{"predictions":[{"embeddings":{"statistics":{"token_count":3}}},{"embeddings":{"statistics":{"token_count":-4}}},
+        {"embeddings":{"statistics":{"token_count":3}}}]}"#;
+    let predict = DialectId::GeminiGenerate.operations()[5];
+    let mut sums = Meter::new(predict, 200, b"application/json", None);
+    sums.push(reply.as_bytes(), Timestamp::default());
+    sums.finish();
+    let usage = settle_usage(predict, "p", &sums.snapshot(), false, &RequestFacts::default());
+    assert_eq!(
+        (usage.input, usage.status, usage.flags.to_string().as_str()),
+        (None, UsageStatus::Missing, "bad_number")
+    );
+}
+
+/// A bad part leaves the whole as it is, and the difference of both unknown.
+#[test]
+fn ok_a_bad_part_is_unknown() {
+    let of = |reply: &str| {
+        usage(DialectId::OpenAiChat, &meter(DialectId::OpenAiChat, b"application/json", &[reply.as_bytes()]), false)
+    };
+    let usage =
+        of(r#"{"usage":{"prompt_tokens":5,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":-1}}}"#);
+    assert_eq!((usage.input, usage.output, usage.cache_read), (Some(5), Some(7), None));
+    assert_eq!((usage.input_uncached, usage.status), (None, UsageStatus::Reported));
+    assert_eq!(usage.flags.to_string(), "bad_number");
+    // The total tells what a bad counter does not.
+    let usage = of(r#"{"usage":{"prompt_tokens":"5","completion_tokens":7,"total_tokens":12}}"#);
+    assert_eq!((usage.input, usage.output, usage.status), (Some(5), Some(7), UsageStatus::Reported));
+}
+
 #[test]
 fn ok_an_error_in_a_stream_is_seen() {
     let openai = meter(

@@ -1,15 +1,51 @@
-//! Reads a `google.protobuf.Struct` in its binary form, which is how Envoy hands over a configuration that is written as one.
+//! Reads `google.protobuf.Struct` in its binary form, which is how Envoy hands over a configuration that is written as one, and
+//! dynamic metadata, which is a map of such.
 //!
 //! Source: `google/protobuf/struct.proto`; Protocol Buffers encoding, "Message Structure".
 
 use serde_json::{Map, Number, Value};
 
-/// Deepest nesting; ours has seven levels.
+/// Deepest nesting; our configuration has seven levels.
 const MAX_DEPTH: usize = 32;
 
 /// The document, or `None` if the bytes are no such message.
-pub(super) fn document(bytes: &[u8]) -> Option<Value> {
+pub(crate) fn document(bytes: &[u8]) -> Option<Value> {
     object(bytes, 0)
+}
+
+/// What a `Struct` has under that name: a `Value`, for [`decoded`] and [`inner`]. Nothing else of the message is decoded.
+///
+/// It does the same for every message whose field 1 is a map from text to messages, such as `envoy.config.core.v3.Metadata`.
+pub(crate) fn member<'a>(mut message: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut found = None;
+    while !message.is_empty() {
+        let (1, Field::Bytes(mut entry)) = field(&mut message)? else { continue };
+        let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+        while !entry.is_empty() {
+            match field(&mut entry)? {
+                (1, Field::Bytes(bytes)) => key = bytes,
+                (2, Field::Bytes(bytes)) => value = bytes,
+                _ => {}
+            }
+        }
+        if key == name.as_bytes() {
+            found = Some(value);
+        }
+    }
+    found
+}
+
+/// The `Struct` in a `Value`, or `None` if it holds another kind.
+pub(crate) fn inner(mut value: &[u8]) -> Option<&[u8]> {
+    match field(&mut value)? {
+        (5, Field::Bytes(inner)) if value.is_empty() => Some(inner),
+        _ => None,
+    }
+}
+
+/// A `Value`, or `None` if the bytes are no such message.
+pub(crate) fn decoded(bytes: &[u8]) -> Option<Value> {
+    value(bytes, 0)
 }
 
 /// One field of a message.
@@ -101,13 +137,12 @@ fn list(mut bytes: &[u8], depth: usize) -> Option<Value> {
     Some(Value::Array(items))
 }
 
+/// The other direction, for tests.
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
+pub(crate) mod encode {
+    use serde_json::Value;
 
-    use super::*;
-
+    /// A length-delimited field.
     fn tagged(number: u8, bytes: Vec<u8>) -> Vec<u8> {
         let mut out = vec![number << 3 | 2];
         let mut len = bytes.len();
@@ -119,24 +154,43 @@ mod tests {
         [out, bytes].concat()
     }
 
-    fn encode(value: &Value) -> Vec<u8> {
+    fn any(value: &Value) -> Vec<u8> {
         match value {
             Value::Null => vec![8, 0],
             Value::Bool(truth) => vec![32, u8::from(*truth)],
             Value::Number(number) => [vec![17], number.as_f64().expect("a number").to_le_bytes().to_vec()].concat(),
             Value::String(text) => tagged(3, text.as_bytes().to_vec()),
-            Value::Array(items) => tagged(6, items.iter().flat_map(|item| tagged(1, encode(item))).collect()),
-            Value::Object(_) => tagged(5, encode_object(value)),
+            Value::Array(items) => tagged(6, items.iter().flat_map(|item| tagged(1, any(item))).collect()),
+            Value::Object(_) => tagged(5, object(value)),
         }
     }
 
-    fn encode_object(value: &Value) -> Vec<u8> {
+    /// A JSON object as a `Struct`.
+    pub(crate) fn object(value: &Value) -> Vec<u8> {
         let map = value.as_object().expect("an object");
         let entry = |(name, value): (&String, &Value)| {
-            tagged(1, [tagged(1, name.clone().into_bytes()), tagged(2, encode(value))].concat())
+            tagged(1, [tagged(1, name.clone().into_bytes()), tagged(2, any(value))].concat())
         };
         map.iter().flat_map(entry).collect()
     }
+
+    /// Structs by namespace as an `envoy.config.core.v3.Metadata`, with typed metadata beside them.
+    pub(crate) fn metadata(namespaces: &[(&str, Value)]) -> Vec<u8> {
+        let entry = |(name, value): &(&str, Value)| {
+            tagged(1, [tagged(1, name.as_bytes().to_vec()), tagged(2, object(value))].concat())
+        };
+        let typed =
+            tagged(2, [tagged(1, b"typed".to_vec()), tagged(2, tagged(1, b"type.example/x".to_vec()))].concat());
+        namespaces.iter().map(entry).chain([typed]).flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::{encode::object as encode_object, *};
 
     #[test]
     fn ok_every_kind_of_value() {
@@ -144,6 +198,20 @@ mod tests {
         let value = json!({ "a": null, "b": true, "c": 2.5, "d": text, "e": [1.0, { "f": [] }], "g": {} });
         assert_eq!(document(&encode_object(&value)), Some(value));
         assert_eq!(document(b""), Some(json!({})));
+    }
+
+    #[test]
+    fn ok_a_member_is_found_without_decoding_the_rest() {
+        let bytes = encode_object(&json!({ "a": { "b": 7.0 }, "b": "text" }));
+        assert_eq!(
+            member(&bytes, "a").and_then(inner).and_then(|a| member(a, "b")).and_then(decoded),
+            Some(json!(7.0))
+        );
+        assert_eq!(member(&bytes, "b").and_then(inner), None);
+        assert_eq!(member(&bytes, "c"), None);
+        let twice = [encode_object(&json!({ "a": 1.0 })), encode_object(&json!({ "a": 2.0 }))].concat();
+        assert_eq!(member(&twice, "a").and_then(decoded), Some(json!(2.0)), "the last one counts, as in any map");
+        assert_eq!(member(&bytes[..bytes.len() - 1], "a"), None, "half a message says nothing");
     }
 
     #[test]
@@ -164,6 +232,7 @@ mod tests {
         #[test]
         fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             let _read = document(&bytes);
+            let _found = member(&bytes, "a").and_then(inner).and_then(|a| member(a, "b")).and_then(decoded);
         }
     }
 }

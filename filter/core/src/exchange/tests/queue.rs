@@ -1,0 +1,182 @@
+//! Requests that wait for quota.
+
+use super::*;
+
+fn rpm(amount: u64, more: &Value) -> Value {
+    let mut limit = json!({ "id": "rpm", "per": ["tenant"], "unit": "requests", "amount": amount, "on_exceed": "queue",
+        "queue": { "max_wait_ms": 5_000, "max_waiting": 2 }, "window": { "kind": "bucket", "per_sec": 1 } });
+    limit.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    json!([limit])
+}
+
+impl World {
+    fn turn(&mut self, exchange: &mut Exchange) -> Verdict {
+        self.step(|service, host| exchange.on_turn(service, host))
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now = self.now.plus_millis(millis);
+    }
+
+    fn waiting(&self) -> i64 {
+        let moved = self.effects.iter().map(|effect| match effect {
+            Effect::Move(Metric::QueueWaiting(_), by) => *by,
+            _ => 0,
+        });
+        moved.sum()
+    }
+
+    fn results(&self) -> Vec<&'static str> {
+        let result = |effect: &Effect| match effect {
+            Effect::Measure(Metric::Queue(_, result), 1) => Some(*result),
+            _ => None,
+        };
+        self.effects.iter().filter_map(result).collect()
+    }
+
+    fn asked(&mut self) -> (Exchange, Verdict) {
+        let mut exchange = Exchange::default();
+        let verdict = self.request(&mut exchange, &[], &chat(false));
+        (exchange, verdict)
+    }
+}
+
+fn refused(verdict: Verdict) -> LocalReply {
+    match verdict {
+        Verdict::Reply(reply) => reply,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn ok_requests_wait_in_order_and_go_on_when_there_is_room() {
+    let mut world = World::new(&rpm(1, &json!({})));
+    let (mut first, verdict) = world.asked();
+    assert_eq!(verdict, Verdict::Continue);
+    let (mut second, verdict) = world.asked();
+    assert_eq!(verdict, Verdict::Pause);
+    let (mut third, verdict) = world.asked();
+    assert_eq!((verdict, world.waiting()), (Verdict::Pause, 2));
+    assert!(second.ticket() < third.ticket() && first.ticket().is_none());
+    assert!(world.effects.contains(&Effect::SetTick(10)), "somebody has to look");
+
+    let (_, verdict) = world.asked();
+    let reply = refused(verdict);
+    assert_eq!((reply.status, world.results()), (429, vec!["full"]));
+
+    world.wait(400);
+    assert_eq!(world.turn(&mut second), Verdict::Pause);
+    world.wait(700);
+    assert_eq!(world.turn(&mut third), Verdict::Pause, "it is not its turn");
+    assert_eq!(world.turn(&mut second), Verdict::Continue);
+    assert_eq!(world.turn(&mut third), Verdict::Pause, "there was room for one");
+    world.wait(1_100);
+    assert_eq!(world.turn(&mut third), Verdict::Continue);
+    assert_eq!((world.waiting(), world.results()), (0, vec!["full", "admitted", "admitted"]));
+
+    world.effects.clear();
+    world.done(&mut second, "downstream_remote_disconnect");
+    let waited = world.data()["queue_ms"].as_u64().expect("it waited");
+    assert!((1_100..1_120).contains(&waited), "{waited} ms");
+    world.done(&mut first, "");
+}
+
+#[test]
+fn ok_nobody_overtakes() {
+    let mut world = World::new(&rpm(1, &json!({})));
+    let _first = world.asked();
+    let (mut second, _) = world.asked();
+    world.wait(1_500);
+    let (mut late, verdict) = world.asked();
+    assert_eq!(verdict, Verdict::Pause, "there is room, but somebody waits for it");
+    assert_eq!(world.turn(&mut second), Verdict::Continue);
+    assert_eq!(world.turn(&mut late), Verdict::Pause);
+}
+
+#[test]
+fn ok_a_wait_that_is_too_long_ends_in_a_refusal() {
+    let mut world = World::new(&rpm(1, &json!({ "window": { "kind": "fixed", "per": "hour" } })));
+    let _first = world.asked();
+    let ((mut second, _), (mut third, _)) = (world.asked(), world.asked());
+    world.wait(5_000);
+    for exchange in [&mut third, &mut second] {
+        let reply = refused(world.turn(exchange));
+        assert!(reply.headers.iter().any(|(name, _)| name == "retry-after"), "{reply:?}");
+    }
+    assert_eq!((world.waiting(), world.results()), (0, vec!["timed_out", "timed_out"]));
+    world.effects.clear();
+    let exchange = &mut second;
+    world.response(exchange, &[(":status", "429"), ("content-type", "application/json")]);
+    world.body(exchange, "{}", true);
+    let data = world.data();
+    assert_eq!((&data["outcome"], &data["reason"]), (&json!("rejected"), &json!("rate_limit_exceeded")));
+    assert!(data["queue_ms"].as_u64() >= Some(5_000), "{data}");
+}
+
+#[test]
+fn ok_a_client_that_leaves_frees_its_place() {
+    let mut world = World::new(&rpm(1, &json!({})));
+    let _first = world.asked();
+    let ((mut second, _), (mut third, _)) = (world.asked(), world.asked());
+    world.effects.clear();
+    world.done(&mut second, "downstream_remote_disconnect");
+    let data = world.data();
+    assert_eq!((&data["outcome"], &data["usage_status"]), (&json!("client_aborted"), &json!("none")));
+    assert_eq!(world.results(), ["left"]);
+    let (_fourth, verdict) = world.asked();
+    assert_eq!(verdict, Verdict::Pause, "there is a place again");
+    world.wait(1_100);
+    assert_eq!(world.turn(&mut third), Verdict::Continue, "it moved up");
+}
+
+#[test]
+fn ok_what_cannot_be_held_or_never_fits_does_not_wait() {
+    let mut world = World::new(&rpm(1, &json!({})));
+    let _first = world.asked();
+    let mut upgrade = Exchange::default();
+    let verdict = world.request(&mut upgrade, &[("upgrade", "websocket")], &chat(false));
+    assert_eq!(refused(verdict).status, 429);
+
+    let tokens = json!({ "unit": "tokens", "reserve": "worst_case", "window": { "kind": "fixed", "per": "minute" } });
+    let mut world = World::new(&rpm(20, &tokens));
+    let reply = refused(world.request(
+        &mut Exchange::default(),
+        &[],
+        &json!({ "model": "m", "max_tokens": 500, "messages": [] }),
+    ));
+    assert!(String::from_utf8_lossy(&reply.body).contains("request_exceeds_limit"));
+    assert!(world.results().is_empty());
+}
+
+#[test]
+fn ok_alerts_and_trials_are_told() {
+    let mut world = World::new(&json!([
+        { "id": "rpm", "unit": "requests", "amount": 2, "per": ["tenant"], "notify_at": [0.5, 1.0] },
+        { "id": "trial", "unit": "requests", "amount": 1, "on_exceed": "report_only", "notify_at": [] },
+    ]));
+    let (mut first, _) = world.asked();
+    let (mut second, verdict) = world.asked();
+    assert_eq!(verdict, Verdict::Continue);
+    world.done(&mut first, "downstream_remote_disconnect");
+    world.effects.clear();
+    world.done(&mut second, "downstream_remote_disconnect");
+    let trial = &world.data()["limits"][1];
+    assert_eq!((&trial["would_reject"], &trial["decision"]), (&json!(true), &json!("admitted")));
+    world.wait(100);
+    let sent = world.step(|service, host| {
+        service.on_tick(host);
+        let body = |effect: &Effect| match effect {
+            Effect::Callout(callout) => Some(callout.body.clone()),
+            _ => None,
+        };
+        host.effects.iter().find_map(body).expect("a batch")
+    });
+    let sent: Vec<Value> = serde_json::from_slice(&sent).expect("an array");
+    let alerts: Vec<&Value> = sent.iter().filter(|event| event["type"] == "ai.meterr.limit.v1").collect();
+    assert_eq!(alerts.len(), 2);
+    let data = &alerts[1]["data"];
+    assert_eq!((&data["limit"], &data["tenant"], &data["unit"]), (&json!("rpm"), &json!("acme"), &json!("requests")));
+    assert_eq!((&data["threshold"], &data["used"], &data["amount"]), (&json!("1"), &json!(2), &json!(2)));
+    let seqs: Vec<u64> = sent.iter().filter_map(|event| event["data"]["seq"].as_u64()).collect();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "alerts stand in the same sequence");
+}
