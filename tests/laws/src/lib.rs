@@ -15,6 +15,7 @@ mod ndjson;
 pub mod seeds;
 mod sse;
 mod tree;
+mod websocket;
 
 pub use config::config;
 pub use encoding::{base64_member, deflate, gzip};
@@ -24,6 +25,7 @@ pub use headers::headers;
 pub use json::json;
 pub use ndjson::ndjson;
 pub use sse::{hide, sse};
+pub use websocket::websocket;
 
 /// A function that panics where a law does not hold.
 pub type Law = fn(&[u8]);
@@ -41,6 +43,7 @@ pub const TARGETS: &[(&str, Law)] = &[
     ("config", config),
     ("headers", headers),
     ("exchange", exchange),
+    ("websocket", websocket),
 ];
 
 /// The target of that name.

@@ -156,6 +156,15 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
                 [&[2, 0][..], &[2, 1, 5], b"{\"a\"}", &[1, 2, 6, 1, b'x', 0, 0, 0, 0], &[0x40, 0, 1, b'{']].concat();
             vec![[&[2, 0], &one[..], &one].concat(), plan]
         }
+        "websocket" => {
+            let frames: &[u8] = b"\x81\x05hello\x01\x03{\"a\x89\x00\x80\x05\":1}!\x88\x02\x03\xe8";
+            let masked: &[u8] = b"\x81\x83\x01\x02\x03\x04ijk\xc1\x83\x01\x02\x03\x04ijk";
+            vec![
+                [&[2, 0, 0], frames].concat(),
+                [&[2, 0, 3], masked].concat(),
+                [&[2, 0, 1, 7, 4], &b"text\x02\x03abc"[..]].concat(),
+            ]
+        }
         "config" => configurations(),
         "headers" => fixtures.iter().map(|fixture| [&[2, 0], fixture.head.as_bytes()].concat()).collect(),
         "exchange" => fixtures.iter().flat_map(exchanges).collect(),

@@ -134,4 +134,4 @@ macro_rules! laws {
     };
 }
 
-laws! { sse hide eventstream ndjson json gzip deflate base64_member config headers exchange }
+laws! { sse hide eventstream ndjson json gzip deflate base64_member config headers exchange websocket }
