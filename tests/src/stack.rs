@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the system is to be.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The configuration file that Envoy begins with, from the root of the repository.
+    pub file: &'static str,
     /// The filter's `limits`.
     pub limits: Value,
     /// Whether the filter may hold headers.
@@ -48,7 +50,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: json!([]), header_hold: true, more: json!({}), concurrency: 2, ports: [0; 4], mesh: None }
+        Self {
+            file: REFERENCE,
+            limits: json!([]),
+            header_hold: true,
+            more: json!({}),
+            concurrency: 2,
+            ports: [0; 4],
+            mesh: None,
+        }
     }
 }
 
@@ -109,7 +119,7 @@ impl Stack {
         let directory = tempfile::tempdir()?;
         let collector = Collector::start(collector, &directory.path().join("events.sqlite"))?;
         let setup = Setup {
-            file: options.mesh.as_ref().map_or(REFERENCE, |_| Mesh::FILE),
+            file: options.mesh.as_ref().map_or(options.file, |_| Mesh::FILE),
             provider: provider.address(),
             collector: collector.address(),
             configuration: Some(options.configuration()),

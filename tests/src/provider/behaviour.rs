@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::pack::Packing;
+
 /// The JSON of the request header `x-test`. What is not said is as usual.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,8 +30,12 @@ pub struct Behaviour {
     pub delay_ms: u64,
     /// Sends the body in pieces of so many bytes; 0 sends each event, or a whole reply, in one.
     pub rechunk: usize,
-    /// Compresses the body.
+    /// Compresses the body with gzip.
     pub gzip: bool,
+    /// Compresses it so instead, whatever was asked for.
+    pub packing: Option<Packing>,
+    /// Puts so many spaces before the body.
+    pub pad_bytes: usize,
     /// Says so, whatever the bytes are.
     pub encoding: Option<String>,
     /// Ends the connection after so many bytes.
@@ -60,6 +66,8 @@ impl Default for Behaviour {
             delay_ms: 0,
             rechunk: 0,
             gzip: false,
+            packing: None,
+            pad_bytes: 0,
             encoding: None,
             cut_after_bytes: None,
             reset_after_bytes: None,
@@ -78,9 +86,15 @@ impl Behaviour {
         Duration::from_millis(self.delay_ms)
     }
 
+    /// How the body is compressed.
+    #[must_use]
+    pub fn packing(&self) -> Option<Packing> {
+        self.packing.or(self.gzip.then_some(Packing::Gzip))
+    }
+
     /// The header's value.
     #[must_use]
     pub fn content_encoding(&self) -> Option<&str> {
-        self.encoding.as_deref().or(self.gzip.then_some("gzip"))
+        self.encoding.as_deref().or(self.packing().map(Packing::name))
     }
 }

@@ -1,5 +1,8 @@
 //! What a real provider would not expect.
 
+use std::{borrow::Cow, io::Read as _};
+
+use flate2::read::GzDecoder;
 use hyper::HeaderMap;
 use serde_json::Value;
 
@@ -34,6 +37,19 @@ pub(super) fn headers(headers: &HeaderMap, dialect: Dialect) -> Vec<String> {
         complaints.push("both content-length and transfer-encoding".to_owned());
     }
     complaints
+}
+
+/// The body without its content encoding.
+pub(super) fn decoded<'b>(headers: &HeaderMap, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, String> {
+    match headers.get("content-encoding").map(hyper::header::HeaderValue::as_bytes) {
+        None => Ok(Cow::Borrowed(bytes)),
+        Some(b"gzip") => {
+            let mut plain = Vec::new();
+            let read = GzDecoder::new(bytes).read_to_end(&mut plain);
+            read.map(|_| Cow::Owned(plain)).map_err(|error| format!("the body is no gzip: {error}"))
+        }
+        Some(other) => Err(format!("content-encoding {}", String::from_utf8_lossy(other))),
+    }
 }
 
 /// The body, if a real provider would take it.

@@ -17,10 +17,12 @@ use serde_json::{Value, json};
 mod behaviour;
 mod body;
 mod check;
+mod pack;
 mod realtime;
 mod words;
 
 pub use behaviour::Behaviour;
+pub use pack::Packing;
 
 use crate::server::{Body, Connection, Handler, Server, full};
 
@@ -159,7 +161,7 @@ impl Handler for State {
         for complaint in check::headers(&head.headers, dialect) {
             self.complain(format!("{path}: {complaint}"));
         }
-        let asked: Value = match check::body(&body, dialect) {
+        let asked: Value = match check::decoded(&head.headers, &body).and_then(|body| check::body(&body, dialect)) {
             Ok(asked) => asked,
             Err(complaint) => {
                 self.complain(format!("{path}: {complaint}"));
@@ -169,7 +171,11 @@ impl Handler for State {
         if let Some(status) = behaviour.status.and_then(|status| StatusCode::from_u16(status).ok()) {
             return Ok(error(status, dialect, "as told"));
         }
-        let reply = words::reply(dialect, &asked, &behaviour);
+        let mut reply = words::reply(dialect, &asked, &behaviour);
+        if behaviour.pad_bytes > 0 {
+            // White space before JSON means nothing.
+            reply.insert(0, " ".repeat(behaviour.pad_bytes));
+        }
         let id = self.remember(head.headers, body, Bytes::from(reply.concat()));
         tokio::time::sleep(behaviour.delay()).await;
         let is_stream = asked["stream"] == true;

@@ -6,6 +6,7 @@ use crate::{
     frame::inflate::Encoding,
     head::Headers,
     host::Host,
+    identity::credential::signs,
     limit::{Admission, Refusal, reply},
     service::Service,
 };
@@ -55,7 +56,7 @@ impl Open {
             host.effect(Effect::RemoveRequestHeader("content-length".to_owned()));
             self.hold = Hold::Body;
         }
-        if !self.signed {
+        if !signs(headers, "accept-encoding") {
             Self::readable_encoding(headers, self.hold == Hold::Body, host);
         }
         if self.hold == Hold::Headers {

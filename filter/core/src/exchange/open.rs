@@ -100,8 +100,6 @@ pub(super) struct Open {
     pub(super) job: Option<String>,
     /// Whether the usage chunk may be asked for on the client's behalf.
     pub(super) may_inject: bool,
-    /// The request's signature covers what we might change.
-    pub(super) signed: bool,
     pub(super) hold: Hold,
     /// Whether a held reply waits for its count; see [`super::respond`].
     pub(super) hold_reply: bool,
@@ -157,7 +155,6 @@ impl Open {
             operation,
             is_billed: operation.is_billed(),
             job: id,
-            signed,
             hold: Hold::No,
             hold_reply: false,
             facts: RequestFacts::known(operation, model.clone()),

@@ -4,6 +4,8 @@ mod queue;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod encodings;
+
 use super::*;
 use crate::{effect::LocalReply, host::NoProperties, store::MemoryStore, time::Timestamp};
 

@@ -2,7 +2,7 @@
 
 /// Finds the member and decodes it. Everything else in the object is skipped.
 ///
-/// Memory: a few bytes.
+/// Memory: at most 1 KiB while a piece is read.
 #[derive(Debug)]
 pub struct Base64Member {
     state: State,
@@ -21,6 +21,8 @@ enum State {
 }
 
 const NAME: &[u8] = b"\"bytes\"";
+/// Bytes that are decoded at a time.
+const STEP: usize = 1_024;
 
 impl Default for Base64Member {
     fn default() -> Self {
@@ -29,8 +31,12 @@ impl Default for Base64Member {
 }
 
 impl Base64Member {
-    /// Takes the next piece and gives what it decodes to `found`, at most a few bytes more than three quarters of it.
+    /// Takes the next piece and gives what it decodes to `found`, in pieces of at most 1 KiB.
     pub fn push(&mut self, bytes: &[u8], found: &mut impl FnMut(&[u8])) {
+        bytes.chunks(STEP).for_each(|step| self.step(step, found));
+    }
+
+    fn step(&mut self, bytes: &[u8], found: &mut impl FnMut(&[u8])) {
         let mut decoded = Vec::new();
         for &byte in bytes {
             match self.state {

@@ -15,7 +15,7 @@ pub trait EventSink {
     fn end(&mut self, is_intact: bool);
 }
 
-/// Longest headers that are read; real ones are below 200 bytes, and the limit of the SDKs is 128 KiB.
+/// So much of a message's headers is read; real ones are below 200 bytes, and the limit of the SDKs is 128 KiB.
 const MAX_HEADERS: usize = 4_096;
 /// Longest message that is believed, as in the SDKs: 24 MiB of payload.
 const MAX_MESSAGE: usize = (24 << 20) + (128 << 10) + 16;
@@ -39,12 +39,11 @@ pub struct EventFramer {
     state: State,
     kept: Vec<u8>,
     crc: Crc,
-    headers_fit: bool,
 }
 
 impl Default for EventFramer {
     fn default() -> Self {
-        Self { state: State::Prelude, kept: Vec::new(), crc: Crc::new(), headers_fit: true }
+        Self { state: State::Prelude, kept: Vec::new(), crc: Crc::new() }
     }
 }
 
@@ -75,10 +74,8 @@ impl EventFramer {
             State::Headers(left, payload) => {
                 let (part, rest) = bytes.split_at_checked(left).unwrap_or((bytes, &[]));
                 self.crc.update(part);
-                self.headers_fit &= self.kept.len().saturating_add(part.len()) <= MAX_HEADERS;
-                if self.headers_fit {
-                    self.kept.extend_from_slice(part);
-                }
+                let room = MAX_HEADERS.saturating_sub(self.kept.len());
+                self.kept.extend_from_slice(part.get(..room).unwrap_or(part));
                 match left.saturating_sub(part.len()) {
                     0 => self.begin(payload, sink),
                     left => self.state = State::Headers(left, payload),
@@ -133,7 +130,6 @@ impl EventFramer {
         self.crc = Crc::new();
         self.crc.update(&self.kept);
         self.kept.clear();
-        self.headers_fit = true;
         self.state = State::Headers(headers, payload);
     }
 
@@ -274,6 +270,19 @@ mod tests {
         let mut stream = self::stream();
         stream[3] ^= 1;
         assert!(!read(&[&stream]).1, "the prelude");
+    }
+
+    #[test]
+    fn ok_what_is_kept_of_long_headers_does_not_depend_on_the_cuts() {
+        let long = "x".repeat(MAX_HEADERS);
+        let stream = message(&[(":event-type", "metadata"), ("x", &long), (":message-type", "exception")], b"{}");
+        let (whole, ok) = read(&[&stream]);
+        assert_eq!(
+            (whole.0[0].0.as_str(), whole.0[0].1, ok),
+            ("metadata", false, true),
+            "what is past the bound is not read"
+        );
+        assert_eq!(read(&stream.chunks(1).collect::<Vec<_>>()).0, whole);
     }
 
     proptest! {

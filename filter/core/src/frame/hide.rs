@@ -7,7 +7,7 @@ use super::sse::{SseFramer, SseSink};
 use crate::json::scan::{Field, Found, Scanner, Shape, Value};
 
 /// Longest event that is held undecided, in bytes. Usage chunks have some hundreds.
-const MAX_HELD: usize = 64 * 1024;
+const MAX_HELD: usize = 16 * 1024;
 
 static CHOICE: Shape = Shape::object(&[]).and(Field::Message);
 static CHOICES: Shape = Shape::array(&CHOICE).and(Field::ChoicesArray);
@@ -16,7 +16,7 @@ static CHUNK: Shape = Shape::object(&[("choices", &CHOICES), ("usage", &USAGE)])
 
 /// Removes usage chunks from a stream of server-sent events.
 ///
-/// Memory: one undecided event of at most 64 KiB.
+/// Memory: one undecided event of at most 16 KiB; and while a piece passes from which something is cut, a copy of both.
 #[derive(Debug)]
 pub struct UsageChunkHider {
     framer: SseFramer,
@@ -32,7 +32,8 @@ struct Watch {
     has_usage: bool,
     /// It cannot be the one.
     passes: bool,
-    /// Events that ended in the piece: where, and whether they are hidden.
+    /// Runs of events that ended in the piece: where the run ends, and whether its events are hidden. A piece of nothing but line ends
+    /// is one run.
     ends: Vec<(usize, bool)>,
 }
 
@@ -55,7 +56,10 @@ impl SseSink for Watch {
 
     fn end_of_event(&mut self, end: usize, has_data: bool) {
         let is_it = has_data && !self.passes && self.no_choices && self.has_usage && self.scanner.is_complete();
-        self.ends.push((end, is_it));
+        match self.ends.last_mut() {
+            Some((last, hidden)) if *hidden == is_it => *last = end,
+            _ => self.ends.push((end, is_it)),
+        }
         self.next_event();
     }
 }
@@ -86,6 +90,10 @@ impl UsageChunkHider {
 
     /// Takes a piece of the stream. `true` means that what goes on is not the piece itself but what was added to `out`.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> bool {
+        // How Envoy says that the stream is over: what is held is still undecided.
+        if piece.is_empty() {
+            return false;
+        }
         let was_passing = self.watch.passes;
         self.framer.push(piece, &mut self.watch);
         let had_held = !self.held.is_empty();
@@ -102,6 +110,8 @@ impl UsageChunkHider {
             self.watch.ends.clear();
             return false;
         }
+        // Once, since growing would cost the copy twice.
+        out.reserve_exact(self.held.len().saturating_add(piece.len()));
         let mut from = 0;
         for (end, hidden) in core::mem::take(&mut self.watch.ends) {
             let held = core::mem::take(&mut self.held);
@@ -169,6 +179,11 @@ mod tests {
     #[test]
     fn ok_an_unfinished_usage_chunk_is_hidden_at_the_end() {
         assert_eq!(hide(b"data: {\"choices\":[],\"usage\":{}}", 5), b"");
+        let (mut hider, mut out) = (UsageChunkHider::new(), Vec::new());
+        hider.push(b"data: {\"choices\":[],\"usage\":{}}", &mut out);
+        hider.push(b"", &mut out);
+        hider.finish(&mut out);
+        assert_eq!(out, b"", "nor does an empty piece let it go");
         assert_eq!(
             hide(b"data: {\"choices\":[],\"usage\":{}", 5),
             b"data: {\"choices\":[],\"usage\":{}",
@@ -191,6 +206,13 @@ mod tests {
         let mut out = Vec::new();
         let piece = b"data: {\"id\":\"x\",\"choices\":[{\"delta\":{\"content\":\"hel";
         assert!(!hider.push(piece, &mut out), "the piece itself goes on");
+    }
+
+    #[test]
+    fn ok_events_cost_no_memory_of_their_own() {
+        let mut hider = UsageChunkHider::new();
+        assert!(!hider.push(&b"\n".repeat(100_000), &mut Vec::new()));
+        assert!(hider.watch.ends.capacity() < 16, "{}", hider.watch.ends.capacity());
     }
 
     proptest! {

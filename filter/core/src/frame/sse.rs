@@ -117,6 +117,10 @@ impl SseFramer {
             self.mark += 1;
             return true;
         }
+        // What only began like a mark is the beginning of a line.
+        let begun = BYTE_ORDER_MARK.get(..self.mark).unwrap_or_default();
+        self.at_line_start &= begun.is_empty();
+        self.field.extend_from_slice(begun);
         self.mark = BYTE_ORDER_MARK.len();
         false
     }
@@ -181,9 +185,14 @@ impl SseFramer {
             }
             return;
         }
-        if self.state == State::Field && self.field.as_slice() == b"data" {
-            // A field without a colon has the empty value.
-            self.state = State::Space(Name::Data);
+        // A field without a colon has the empty value.
+        let name = match (self.state, self.field.as_slice()) {
+            (State::Field, b"data") => Some(Name::Data),
+            (State::Field, b"event") => Some(Name::Event),
+            _ => None,
+        };
+        if let Some(name) = name {
+            self.state = State::Space(name);
             self.begin_value(sink);
         }
         if matches!(self.state, State::Space(Name::Event) | State::Value(Name::Event)) {
@@ -257,6 +266,19 @@ mod tests {
         assert!(sink.ends.is_empty());
         framer.push(b"\ndata: 2", &mut sink);
         assert_eq!(sink.ends, [1]);
+    }
+
+    #[test]
+    fn ok_a_field_without_a_colon_has_the_empty_value() {
+        assert_eq!(frame(&[b"event: a\nevent\ndata\n\n"]), [(String::new(), String::new())]);
+    }
+
+    #[test]
+    fn ok_half_a_byte_order_mark_is_none() {
+        assert_eq!(frame(&[b"\xef\xbbdata: 1\n\n"]), []);
+        let (mut framer, mut sink) = (SseFramer::default(), Collect::default());
+        framer.push(b"\xef\n\n", &mut sink);
+        assert_eq!(sink.ends, [3], "the first line is not empty");
     }
 
     proptest! {

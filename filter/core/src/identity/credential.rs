@@ -159,6 +159,19 @@ pub fn is_sigv4(headers: &Headers<'_>) -> bool {
     headers.get("authorization").is_some_and(scheme)
 }
 
+/// Whether the AWS signature of a request covers that header; the name in lower case. A signature that does not say what it covers counts
+/// as covering everything.
+#[must_use]
+pub fn signs(headers: &Headers<'_>, name: &str) -> bool {
+    if !is_sigv4(headers) {
+        return false;
+    }
+    let value = headers.get("authorization").unwrap_or_default();
+    let parameters = value.split(|b| *b == b',' || b.is_ascii_whitespace());
+    let signed = parameters.into_iter().find_map(|parameter| parameter.strip_prefix(b"SignedHeaders="));
+    signed.is_none_or(|names| names.split(|b| *b == b';').any(|signed| signed.eq_ignore_ascii_case(name.as_bytes())))
+}
+
 /// `AWS4-HMAC-SHA256` or `AWS4-ECDSA-P256-SHA256`: AWS General Reference, "Elements of an AWS API request signature".
 fn is_signature_scheme(scheme: &[u8]) -> bool {
     scheme.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"aws4-"))

@@ -307,7 +307,7 @@ impl RequestScan {
                 form.push(decoded, &mut Fields { operation, facts });
                 return;
             }
-            if facts.place.root.is_none() && facts.decoded_bytes < 64 {
+            if facts.place.root.is_none() {
                 let at = decoded.iter().position(|byte| *byte == b'{');
                 let before = usize::try_from(facts.decoded_bytes).unwrap_or(usize::MAX);
                 facts.place.root = at.map(|at| at.saturating_add(before).saturating_add(1));

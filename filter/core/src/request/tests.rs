@@ -31,6 +31,14 @@ fn ok_facts_of_a_chat() {
 }
 
 #[test]
+fn ok_where_the_root_begins_does_not_depend_on_the_cuts() {
+    let body = [&" ".repeat(100), r#"{"stream":true}"#].concat();
+    let splice = |cut| facts_of(DialectId::OpenAiChat, body.as_bytes(), cut).include_usage_splice();
+    assert_eq!(splice(body.len()).map(|splice| splice.start), Some(101));
+    assert_eq!(splice(1), splice(body.len()));
+}
+
+#[test]
 fn ok_what_bytes_do_not_bound() {
     let openai = |body: Json| facts_of(DialectId::OpenAiChat, body.to_string().as_bytes(), 9).input_bound();
     let part = |kind: &str| json!({ "messages": [{ "content": [{ "type": kind }] }] });

@@ -139,7 +139,7 @@ fn thoughts_outside(usage: &mut Usage, counters: &Counters) {
     }
     usage.input = Some(input);
     usage.output = Some(output);
-    usage.input_uncached = Some(input.saturating_sub(usage.cache_read.unwrap_or(0)));
+    uncached(usage);
 }
 
 /// The vendor's headline counters, else what Bedrock measured, else the vendor's other counters. Input leaves the cache out.
@@ -173,7 +173,7 @@ fn billed(usage: &mut Usage, counters: &Counters) {
 fn input_only(usage: &mut Usage, counters: &Counters) {
     usage.input = usage.input.or_else(|| counters.get(Field::Total));
     usage.output = usage.output.or(zero_unless_bad(counters, Field::Output));
-    usage.input_uncached = usage.input.map(|input| input.saturating_sub(usage.cache_read.unwrap_or(0)));
+    uncached(usage);
 }
 
 /// Input includes the cache and output includes reasoning (`OpenAI`), unless the total says otherwise.
@@ -210,16 +210,21 @@ fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
         usage.output = Some(output.saturating_add(reasoning));
         usage.flags.insert(Flag::ReasoningExcluded);
     }
+    uncached(usage);
+    // The total may include what has just been found to be counted outside.
+    if !fits && usage.total() != total {
+        usage.flags.insert(Flag::TotalMismatch);
+    }
+}
+
+/// The cache is part of the input. Where more is cached than was put in, it was counted outside.
+fn uncached(usage: &mut Usage) {
     let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
     if let Some(input) = usage.input
         && cached > input
     {
         usage.input = Some(input.saturating_add(cached));
         usage.flags.insert(Flag::CachedGtInput);
-    }
-    // The total may include what has just been found to be counted outside.
-    if !fits && usage.total() != total {
-        usage.flags.insert(Flag::TotalMismatch);
     }
     usage.input_uncached = usage.input.map(|input| input.saturating_sub(cached));
 }
@@ -265,6 +270,16 @@ mod tests {
         let grok = openai("azure-foundry", 208, 10, 0, 314, 218);
         assert_eq!((grok.input, grok.input_uncached, grok.cache_read), (Some(522), Some(208), Some(314)));
         assert_eq!(grok.flags.to_string(), "cached_gt_input");
+    }
+
+    #[test]
+    fn ok_the_parts_of_the_input_are_its_sum_in_every_convention() {
+        for dialect in [DialectId::OpenAiChat, DialectId::GeminiGenerate, DialectId::OpenAiEmbeddings] {
+            let values = [(Field::Input, 10), (Field::Output, 5), (Field::CacheRead, 50)];
+            let usage = checked(dialect, "x", &values);
+            assert_eq!((usage.input, usage.input_uncached), (Some(60), Some(10)), "{dialect:?}");
+            assert_eq!(usage.flags.to_string(), "cached_gt_input", "{dialect:?}");
+        }
     }
 
     #[test]

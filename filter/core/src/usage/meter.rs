@@ -168,8 +168,10 @@ impl Meter {
         let Self { framing, inflater, framer, events, records, .. } = self;
         records.now = now;
         let Some(inflate) = inflater else { return };
-        let read = inflate.push(bytes, &mut |decoded| {
+        let read = inflate.push(bytes, &mut |mut decoded| {
             if *framing == Framing::Undecided {
+                // White space before the first byte that tells belongs to nothing, wherever the body is cut.
+                decoded = decoded.trim_ascii_start();
                 *framing = sniff(decoded);
                 if *framing == Framing::Sse && records.operation.may_be_opaque {
                     // A transcript may begin like an event; events are announced as such.
@@ -238,9 +240,9 @@ impl Meter {
     }
 }
 
-/// What a body is by its first byte that is not white space.
+/// What a body is by its first byte.
 fn sniff(bytes: &[u8]) -> Framing {
-    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+    match bytes.first() {
         None => Framing::Undecided,
         Some(b'{' | b'[') => Framing::Json,
         // The length of a message; its checksum will tell.

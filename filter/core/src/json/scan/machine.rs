@@ -142,7 +142,7 @@ impl Scanner {
                 rest = self.text(rest, found);
                 continue;
             }
-            if self.state == State::Done && !byte.is_ascii_whitespace() {
+            if self.state == State::Done && !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
                 break;
             }
             let again = self.step(byte, found);

@@ -56,6 +56,28 @@ fn ok_streams_of_both_dialects() {
 }
 
 #[test]
+fn ok_white_space_before_a_body_belongs_to_nothing() {
+    for (dialect, body) in [(DialectId::OpenAiChat, CHAT_SSE), (DialectId::AnthropicMessages, MESSAGES_SSE)] {
+        let (whole, piece) = ([" \r\n", body].concat(), body.as_bytes());
+        let counted = usage(dialect, &meter(dialect, b"", &[piece]), false);
+        for pieces in [&[whole.as_bytes()][..], &[b" \r\n", piece], &[b" ", b"\r\n", piece]] {
+            assert_eq!(usage(dialect, &meter(dialect, b"", pieces), false), counted);
+        }
+    }
+}
+
+#[test]
+fn ok_what_stands_between_documents_is_skipped_wherever_it_is_cut() {
+    let text = b"{\"eval_count\":1}\x0c\x1e\n{\"prompt_eval_count\":2,\"eval_count\":3}";
+    let counted = |pieces: &[&[u8]]| {
+        let usage = usage(DialectId::Ollama, &meter(DialectId::Ollama, b"application/x-ndjson", pieces), false);
+        (usage.input, usage.output)
+    };
+    assert_eq!(counted(&[text]), (Some(2), Some(3)));
+    assert_eq!(counted(&text.chunks(1).collect::<Vec<_>>()), (Some(2), Some(3)));
+}
+
+#[test]
 fn ok_a_placeholder_is_never_billed() {
     let cut = MESSAGES_SSE.find("event: message_delta").expect("there");
     let snapshot = meter(DialectId::AnthropicMessages, b"text/event-stream", &[&MESSAGES_SSE.as_bytes()[..cut]]);
