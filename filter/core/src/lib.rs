@@ -40,6 +40,7 @@
 //! | [`frame`], [`json`], [`dialect`], [`usage`] | bytes → records → values → counters → [`usage::Usage`] |
 //! | [`price`] | usage × prices |
 //! | [`limit`] | reserve, then settle |
+//! | [`delay`] | how long somebody asks to wait |
 //! | [`event`], [`delivery`] | the record of an exchange, and how it arrives |
 //! | [`tag`], [`metric`] | what else tells of an exchange |
 //!
@@ -48,6 +49,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod delay;
 pub mod delivery;
 pub mod dialect;
 pub mod effect;
