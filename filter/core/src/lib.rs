@@ -40,7 +40,7 @@
 //! | [`frame`], [`json`], [`dialect`], [`usage`] | bytes → records → values → counters → [`usage::Usage`] |
 //! | [`price`] | usage × prices |
 //! | [`limit`] | reserve, then settle |
-//! | [`delay`] | how long somebody asks to wait |
+//! | [`backpressure`], [`delay`] | what a provider says of its own limits, and how long that is |
 //! | [`event`], [`delivery`] | the record of an exchange, and how it arrives |
 //! | [`tag`], [`metric`] | what else tells of an exchange |
 //!
@@ -48,6 +48,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backpressure;
 pub mod config;
 pub mod delay;
 pub mod delivery;
@@ -63,6 +64,7 @@ pub mod identity;
 pub mod json;
 pub mod limit;
 pub mod metric;
+mod named;
 mod path;
 pub mod price;
 pub mod provider;

@@ -40,7 +40,7 @@ pub enum Metric {
     TimeToFirstTokenMs(Rc<str>, Rc<str>),
     /// `meterr_duration_ms{provider,model}`: whole exchanges.
     DurationMs(Rc<str>, Rc<str>),
-    /// `meterr_limit_decisions_total{limit,decision}`: what each limit said.
+    /// `meterr_limit_decisions_total{limit,decision}`: what each limit said; `provider` is the provider's own.
     LimitDecisions(Rc<str>, &'static str),
     /// `meterr_events_total{result}`: accepted, delivered, `dead_lettered`, dropped.
     Events(&'static str),

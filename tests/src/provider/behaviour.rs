@@ -1,8 +1,9 @@
 //! How the provider is told to answer.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The JSON of the request header `x-test`. What is not said is as usual.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +45,10 @@ pub struct Behaviour {
     pub trailers: bool,
     /// Answers with this error.
     pub status: Option<u16>,
+    /// What stands in its body.
+    pub error: Option<Value>,
+    /// Further response headers.
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Default for Behaviour {
@@ -67,6 +72,8 @@ impl Default for Behaviour {
             error_mid_stream: false,
             trailers: false,
             status: None,
+            error: None,
+            headers: BTreeMap::new(),
         }
     }
 }

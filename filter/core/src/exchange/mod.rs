@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod admit;
+mod backpressure;
 mod open;
 mod respond;
 mod settle;

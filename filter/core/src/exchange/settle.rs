@@ -25,6 +25,7 @@ impl Open {
         if let Some(scan) = &mut self.scan {
             self.facts = scan.finish();
         }
+        self.hear_end(host);
         let mut meter = self.meter.take();
         let snapshot = meter.as_mut().map(|meter| {
             meter.finish();
@@ -168,6 +169,7 @@ impl Open {
             usage,
             cost,
             limits: core::mem::take(&mut self.limits),
+            backpressure: self.backpressure.as_ref().and_then(|backpressure| backpressure.state),
             queue_ms: None,
             duration_ms: host.now.millis_since(self.started),
             ttft_ms: self

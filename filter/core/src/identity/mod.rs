@@ -66,7 +66,7 @@ impl Identity {
     #[must_use]
     pub fn resolve(&self, headers: &Headers<'_>, path: &[u8], hasher: &CredentialKey) -> Caller {
         let hash = OnceCell::new();
-        let credential = || hash.get_or_init(|| Some(Credential::of(headers, path)?.hash(hasher))).clone();
+        let credential = || hash.get_or_init(|| Self::credential(headers, path, hasher)).clone();
         let first = |sources: &Sources| {
             sources.iter().find_map(|source| match source {
                 Source::Header(name) => header(headers, name),
@@ -81,6 +81,12 @@ impl Identity {
             key_id: first(&self.key),
             labels: labels.collect(),
         }
+    }
+
+    /// The keyed hash of what the request authenticates with, 16 hex digits, whoever pays for it.
+    #[must_use]
+    pub fn credential(headers: &Headers<'_>, path: &[u8], hasher: &CredentialKey) -> Option<String> {
+        Some(Credential::of(headers, path)?.hash(hasher))
     }
 
     /// Request headers that must not go upstream: all that a source names, each once, in lower case.
