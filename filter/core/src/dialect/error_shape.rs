@@ -39,7 +39,7 @@ named! {
         Text = "text",
         /// `{"code","message","request_id"}`.
         DashScope = "dashscope",
-        /// `{"errors":[{"code","message"}],"trace","status_code"}`.
+        /// `{"errors":[{"code","message"}],"trace","status_code"}` (refusals in public bug reports).
         Watsonx = "watsonx",
     }
 }
@@ -48,6 +48,6 @@ impl ErrorShape {
     /// Whether the shape is known from an SDK, from documentation or from recorded traffic.
     #[must_use]
     pub const fn is_verified(self) -> bool {
-        !matches!(self, Self::DashScope | Self::Watsonx)
+        !matches!(self, Self::DashScope)
     }
 }

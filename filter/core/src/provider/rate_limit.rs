@@ -72,6 +72,9 @@ named! {
         OpenRouter = "openrouter",
         /// `x-ratelimit-{limit,remaining,reset}-{requests,tokens}-{minute,hour,day}`; resets are decimal seconds.
         Cerebras = "cerebras",
+        /// `x-ratelimit-{limit,remaining,reset}-requests` for a minute, the same with `-day` for a day. How a reset is written is not
+        /// known for sure.
+        SambaNova = "sambanova",
         /// `x-msh-ratelimit-limit-{requests,tokens}`. What remains is not said.
         Moonshot = "moonshot",
         /// `OpenAI`'s names without a reset, and on a refusal `x-ratelimit-timeremaining`, which is read from everybody.
@@ -112,6 +115,9 @@ impl RateLimitFamily {
                 bucket!(Seconds, "x-ratelimit-" _ "-requests-day"),
                 bucket!(Seconds, "x-ratelimit-" _ "-tokens-day"),
             ],
+            Self::SambaNova => {
+                &[bucket!(Seconds, "x-ratelimit-" _ "-requests"), bucket!(Seconds, "x-ratelimit-" _ "-requests-day")]
+            }
             Self::DigitalOcean => &[
                 bucket!(Seconds, "x-ratelimit-" _ "-requests"),
                 bucket!(Seconds, "x-ratelimit-" _ "-tokens-per-minute"),

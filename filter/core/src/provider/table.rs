@@ -125,7 +125,7 @@ static ROWS: &[Row] = rows! {
     "cerebras": ["api.cerebras.ai"], to("api.cerebras.ai"), [Chat, Completions], ASKS, KNOWN,
         limits(Cerebras, KNOWN), errors(Cerebras, KNOWN);
     "sambanova": ["api.sambanova.ai"], to("api.sambanova.ai"), [Chat, Responses, Messages, Embeddings, Audio], ASKS, KNOWN,
-        limits(OpenAi, UNSURE), errors(OpenAi, UNSURE);
+        limits(SambaNova, UNSURE), errors(OpenAi, UNSURE);
     "nvidia-nim": ["integrate.api.nvidia.com"], to("integrate.api.nvidia.com"), [Chat, Embeddings, Completions], ASKS, KNOWN,
         limits(Absent, KNOWN), errors(Nvidia, KNOWN);
     // Chat below `/v1/openai`, messages below `/anthropic`.
@@ -250,9 +250,9 @@ static ROWS: &[Row] = rows! {
         limits(Absent, UNSURE), errors(OpenAi, UNSURE);
     "krutrim": ["cloud.olakrutrim.com"], to("cloud.olakrutrim.com"), [Chat], SILENT, UNSURE,
         limits(Absent, UNSURE), errors(OpenAi, UNSURE);
-    // Recorded.
+    // Recorded; resets are seconds since the epoch (docs, "Rate limits").
     "venice": ["api.venice.ai"], to("api.venice.ai"), [Chat, Embeddings], ASKS, KNOWN,
-        limits(OpenAi, UNSURE), errors(OpenAi, UNSURE);
+        limits(OpenAi, KNOWN), errors(OpenAi, UNSURE);
     "poe": ["api.poe.com"], to("api.poe.com"), [Chat], ASKS, UNSURE,
         limits(Absent, UNSURE), errors(OpenAi, UNSURE);
     "chutes": ["llm.chutes.ai"], to("llm.chutes.ai"), [Chat], ASKS, UNSURE,

@@ -194,7 +194,7 @@ impl Problem<'_> {
                 error.finish()
             }
             ErrorShape::Watsonx => {
-                error.text("code", if status == 429 { "rate_limit_reached" } else { code });
+                error.text("code", if status == 429 { "rate_limit_reached_requests" } else { code });
                 error.text("message", message);
                 let mut body = Object::with_capacity(320);
                 body.json("errors", &[b"[", error.finish().as_slice(), b"]"].concat());

@@ -70,8 +70,10 @@ fn rate_limited(shape: ErrorShape) -> Value {
         ErrorShape::Tgi => json!({ "error": RATE, "error_type": "overloaded" }),
         ErrorShape::Text => json!({ "error": RATE }),
         ErrorShape::DashScope => json!({ "code": "Throttling.RateQuota", "message": RATE, "request_id": ID }),
-        ErrorShape::Watsonx => json!({ "errors": [{ "code": "rate_limit_reached", "message": RATE }], "trace": ID,
-            "status_code": 429 }),
+        ErrorShape::Watsonx => {
+            json!({ "errors": [{ "code": "rate_limit_reached_requests", "message": RATE }], "trace": ID,
+            "status_code": 429 })
+        }
     }
 }
 
