@@ -31,7 +31,8 @@ impl Asked {
             return Self::Nothing;
         }
         let spent_ms = || family.spent_ms(headers, now).filter(|ms| *ms > 0);
-        // 413 is left out on purpose: Groq sends a `retry-after` with a request that no wait makes smaller.
+        // 413 is left out on purpose: Groq sends a `retry-after` with a request that no wait makes smaller. So are successes: Anthropic
+        // and Together send one with them too (recorded).
         if !matches!(status, 429 | 503 | 529) {
             return spent_ms().map_or(Self::Nothing, Self::Wait);
         }

@@ -53,7 +53,7 @@ named! {
     pub enum RateLimitFamily {
         /// No headers, or none that are known.
         Absent = "none",
-        /// `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`; resets are Go durations (recorded).
+        /// `x-ratelimit-{limit,remaining,reset}-{requests,tokens,…}`, some of them for a project; resets are Go durations (recorded).
         OpenAi = "openai",
         /// The same names; a reset is a bare number of milliseconds (recorded).
         Azure = "azure",
@@ -100,6 +100,8 @@ impl RateLimitFamily {
                 bucket!(Seconds, "x-ratelimit-" _ "-requests"),
                 bucket!(Seconds, "x-ratelimit-" _ "-tokens"),
                 bucket!(Seconds, "x-ratelimit-" _ "-input-images"),
+                bucket!(Seconds, "x-ratelimit-" _ "-project-requests"),
+                bucket!(Seconds, "x-ratelimit-" _ "-project-tokens"),
             ],
             Self::Azure => {
                 &[bucket!(Millis, "x-ratelimit-" _ "-requests"), bucket!(Millis, "x-ratelimit-" _ "-tokens")]
