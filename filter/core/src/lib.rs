@@ -40,6 +40,7 @@
 //! | [`frame`], [`json`], [`dialect`], [`usage`] | bytes → records → values → counters → [`usage::Usage`] |
 //! | [`price`] | usage × prices |
 //! | [`limit`] | reserve, then settle |
+//! | [`backpressure`], [`delay`] | what a provider says of its own limits, and how long that is |
 //! | [`event`], [`delivery`] | the record of an exchange, and how it arrives |
 //! | [`tag`], [`metric`] | what else tells of an exchange |
 //!
@@ -47,7 +48,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backpressure;
 pub mod config;
+pub mod delay;
 pub mod delivery;
 pub mod dialect;
 pub mod effect;
@@ -61,6 +64,7 @@ pub mod identity;
 pub mod json;
 pub mod limit;
 pub mod metric;
+mod named;
 mod path;
 pub mod price;
 mod protobuf;

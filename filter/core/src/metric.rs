@@ -40,7 +40,7 @@ pub enum Metric {
     TimeToFirstTokenMs(Rc<str>, Rc<str>),
     /// `meterr_duration_ms{provider,model}`: whole exchanges.
     DurationMs(Rc<str>, Rc<str>),
-    /// `meterr_limit_decisions_total{limit,decision}`: what each limit said.
+    /// `meterr_limit_decisions_total{limit,decision}`: what each limit said; `provider` is the provider's own.
     LimitDecisions(Rc<str>, &'static str),
     /// `meterr_limit_counters_total{limit,result}`: descriptors of a limit that had no counter: `created` is how many keys of shared data the limit
     /// has taken so far, `shared` how often a request was counted by the counter that all share past `max_descriptors`.

@@ -1,6 +1,6 @@
 //! A configuration made ready for traffic: what does not change while exchanges are open.
 
-use crate::{config::Config, limit::Limits, provider::route::Providers};
+use crate::{backpressure::Backpressure, config::Config, limit::Limits, provider::route::Providers};
 
 /// Compiled once per configuration and shared by all its exchanges: each keeps the one that it started with.
 #[derive(Debug)]
@@ -11,12 +11,19 @@ pub struct Setup {
     pub providers: Providers,
     /// What they may consume.
     pub limits: Limits,
+    /// Whether what providers say of their own limits is obeyed; `None` if it is not even read.
+    pub backpressure: Option<Backpressure>,
 }
 
 impl Setup {
     /// Makes a configuration ready.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { providers: Providers::new(&config), limits: Limits::compile(&config.limits), config }
+        Self {
+            providers: Providers::new(&config),
+            limits: Limits::compile(&config.limits),
+            backpressure: Backpressure::new(config.backpressure),
+            config,
+        }
     }
 }

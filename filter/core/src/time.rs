@@ -112,6 +112,68 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// From an RFC 3339 date and time, such as `2026-08-19T14:34:12.5+02:00`; without an offset it is UTC.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let (date, time) = text.split_once(['T', 't', ' '])?;
+        let mut date = date.split('-').map(digits);
+        let days = days_of(date.next()??, date.next()??, date.next()??)?;
+        let end = time.find(|c: char| !c.is_ascii_digit() && c != ':' && c != '.').unwrap_or(time.len());
+        let (time, offset) = time.split_at_checked(end)?;
+        let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let mut time = time.split(':').map(digits);
+        let secs = secs_of(time.next()??, time.next()??, time.next()??)?;
+        let is_fraction = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+        if date.next().is_some() || time.next().is_some() || !is_fraction {
+            return None;
+        }
+        let nanos = fraction.bytes().chain(core::iter::repeat(b'0')).take(9);
+        let nanos = nanos.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+        let ahead = match offset.split_at_checked(1) {
+            None | Some(("Z" | "z", "")) => 0,
+            Some((sign @ ("+" | "-"), offset)) => {
+                let (hours, minutes) = offset.split_once(':')?;
+                let secs = i64::try_from(secs_of(digits(hours)?, digits(minutes)?, 0)?).ok()?;
+                if sign == "+" { secs } else { -secs }
+            }
+            Some(_) => return None,
+        };
+        let secs = days.saturating_mul(86_400).saturating_add(secs).saturating_add_signed(ahead.saturating_neg());
+        Some(Self(Self::from_secs(secs).0.saturating_add(nanos)))
+    }
+
+    /// From an HTTP date in the one form that may still be sent, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+    #[must_use]
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let mut parts = text.split_once(", ")?.1.split([' ', ':']);
+        let day = digits(parts.next()?)?;
+        let month = parts.next()?;
+        let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
+        let mut number = || digits(parts.next()?);
+        let days = days_of(number()?, month, day)?;
+        let secs = secs_of(number()?, number()?, number()?)?;
+        (parts.next() == Some("GMT")).then(|| Self::from_secs(days.saturating_mul(86_400).saturating_add(secs)))
+    }
+}
+
+/// Digits and nothing else, as a number.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// Days from the epoch to a date from 1970 on.
+fn days_of(year: u64, month: u64, day: u64) -> Option<u64> {
+    let is_date = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    is_date.then(|| days_to_month(year, month) + day - 1)
+}
+
+/// Seconds of a time of day; a leap second counts.
+fn secs_of(hour: u64, minute: u64, second: u64) -> Option<u64> {
+    (hour < 24 && minute < 60 && second <= 60).then_some(hour * 3_600 + minute * 60 + second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +194,26 @@ mod tests {
                 assert_eq!((c.year, c.month, c.day, c.hour), (year, month, 1, 0));
             }
             assert_eq!(days_to_month(year, 13), days_to_month(year + 1, 1));
+        }
+    }
+
+    #[test]
+    fn ok_dates_are_read_as_they_are_written() {
+        for millis in [0, 1, 1_709_164_800_123, 4_102_444_799_999] {
+            let instant = Timestamp::from_millis(millis);
+            assert_eq!(Timestamp::from_rfc3339(&instant.rfc3339()), Some(instant));
+        }
+        assert_eq!(Timestamp::from_http_date("Thu, 01 Jan 1970 00:01:00 GMT"), Some(Timestamp::from_secs(60)));
+        assert_eq!(Timestamp::from_rfc3339("1970-01-01T00:00:01+01:00"), Some(Timestamp(0)), "before the epoch");
+        for text in
+            ["", "2026", "1969-12-31T23:59:59Z", "2026-01-01T00:00Z", "2026-01-01T00:00:00X", "2026-1-1-1T00:00:00Z"]
+        {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
+        for text in
+            ["", "Thu, 01 Jan 1970 00:01:00", "Thu, 01 Jan 1970 00:01:00 CET", "Thursday, 01-Jan-70 00:01:00 GMT"]
+        {
+            assert_eq!(Timestamp::from_http_date(text), None, "{text}");
         }
     }
 

@@ -1,8 +1,9 @@
 //! How the provider is told to answer.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::pack::Packing;
 
@@ -50,6 +51,10 @@ pub struct Behaviour {
     pub trailers: bool,
     /// Answers with this error.
     pub status: Option<u16>,
+    /// What stands in its body.
+    pub error: Option<Value>,
+    /// Further response headers.
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Default for Behaviour {
@@ -75,6 +80,8 @@ impl Default for Behaviour {
             error_mid_stream: false,
             trailers: false,
             status: None,
+            error: None,
+            headers: BTreeMap::new(),
         }
     }
 }

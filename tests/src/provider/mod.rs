@@ -11,7 +11,11 @@ use std::{
 use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::{HeaderMap, Request, Response, StatusCode, body::Incoming};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::Incoming,
+    header::{HeaderName, HeaderValue},
+};
 use serde_json::{Value, json};
 
 mod behaviour;
@@ -169,7 +173,16 @@ impl Handler for State {
             }
         };
         if let Some(status) = behaviour.status.and_then(|status| StatusCode::from_u16(status).ok()) {
-            return Ok(error(status, dialect, "as told"));
+            let mut response = error(status, dialect, "as told");
+            if let Some(told) = &behaviour.error {
+                *response.body_mut() = full(told.to_string());
+            }
+            for (name, value) in &behaviour.headers {
+                let name = HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
+                response.headers_mut().insert(name, HeaderValue::from_str(value).map_err(io::Error::other)?);
+            }
+            self.remember(head.headers, body, Bytes::new());
+            return Ok(response);
         }
         let mut reply = words::reply(dialect, &asked, &behaviour);
         if behaviour.pad_bytes > 0 {
@@ -183,6 +196,9 @@ impl Handler for State {
             .header("content-type", if is_stream { "text/event-stream; charset=utf-8" } else { "application/json" })
             .header("x-stand-in-id", &id)
             .header("x-request-id", format!("req_{id}"));
+        for (name, value) in &behaviour.headers {
+            response = response.header(name, value);
+        }
         if let Some(encoding) = behaviour.content_encoding() {
             response = response.header("content-encoding", encoding);
         }
@@ -205,6 +221,6 @@ fn error(status: StatusCode, dialect: words::Dialect, message: &str) -> Response
     };
     let mut response = Response::new(full(value.to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
     response
 }

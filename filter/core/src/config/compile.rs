@@ -8,11 +8,12 @@ use super::{
     walk::{Section, Walk},
 };
 use crate::{
+    backpressure,
     delivery::spec::Sink,
-    dialect::DialectId,
+    dialect::{DialectId, ErrorShape},
     identity::{Identity, Source, Sources},
     price::{Adjustments, Discount, PriceOverride, PriceTier, TierKind, TokenPrices},
-    provider::{Row, table},
+    provider::{Apart, RateLimitFamily, Row, Verified, table},
     tag::{ResponseHeaders, Tags},
 };
 
@@ -24,6 +25,25 @@ pub(super) fn config(walk: &Walk<'_>, root: &Section<'_>) -> Config {
     let providers = root.section("providers");
     let has_key = walk.env(&identity.credential_key_env).is_some();
     let header_hold = root.switch("header_hold").unwrap_or_default();
+    let backpressure = match providers.section("backpressure").choice("mode") {
+        "report_only" => backpressure::Mode::ReportOnly,
+        "reject" => backpressure::Mode::Reject,
+        _ => backpressure::Mode::Off,
+    };
+    let sections = root.items("limits");
+    let limits = limits::limits(
+        &sections,
+        &limits::Around {
+            has_credential_key: has_key,
+            header_hold,
+            labels: identity.labels.iter().map(|(name, _)| name.clone()).collect(),
+        },
+    );
+    for (section, limit) in sections.iter().zip(&limits) {
+        if backpressure != backpressure::Mode::Off && &*limit.id == backpressure::LIMIT_ID {
+            section.report("id", quoted(&limit.id), "another id: this one stands for providers.backpressure");
+        }
+    }
     Config {
         unknown: match providers.choice("unknown") {
             "pass" => Unknown::Pass,
@@ -32,14 +52,8 @@ pub(super) fn config(walk: &Walk<'_>, root: &Section<'_>) -> Config {
         },
         prefix_authorities: providers.texts("prefix_authorities").unwrap_or_default(),
         extra: rows(&providers.items("extra")),
-        limits: limits::limits(
-            &root.items("limits"),
-            &limits::Around {
-                has_credential_key: has_key,
-                header_hold,
-                labels: identity.labels.iter().map(|(name, _)| name.clone()).collect(),
-            },
-        ),
+        backpressure,
+        limits,
         prices: prices(&root.section("prices")),
         sink: sink(walk, &root.section("sink")),
         tags: tags(&root.section("tags"), header_hold),
@@ -145,7 +159,21 @@ fn row(section: &Section<'_>) -> Option<Row> {
     let tls = section.switch("tls").unwrap_or_else(|| base.is_none_or(|base| base.tls));
     let inject_include_usage =
         section.switch("inject_include_usage").unwrap_or_else(|| base.is_some_and(|base| base.inject_include_usage));
-    Some(Row { id: Cow::Owned(id?), hosts, authority, tls, dialects, inject_include_usage, is_verified: true })
+    // What is not given, or wrong and reported, is the built-in row's, else what claims the least.
+    let rate_limits = RateLimitFamily::from_name(section.choice("rate_limit_headers"));
+    let errors = ErrorShape::from_name(section.choice("error_shape"));
+    Some(Row {
+        id: Cow::Owned(id?),
+        hosts,
+        authority,
+        tls,
+        dialects,
+        inject_include_usage,
+        rate_limits: rate_limits.or(base.map(|base| base.rate_limits)).unwrap_or(RateLimitFamily::Absent),
+        errors: errors.or(base.map(|base| base.errors)).unwrap_or(ErrorShape::OpenAi),
+        apart: base.map_or(Apart::Nothing, |base| base.apart),
+        verified: Verified { basics: true, rate_limits: true, errors: true },
+    })
 }
 
 fn prices(section: &Section<'_>) -> Adjustments {

@@ -6,8 +6,8 @@
 use serde_json::Value;
 
 use crate::{
-    delivery::spec::Sink, identity::Identity, limit::spec::LimitSpec, price::Adjustments, protobuf, provider::Row,
-    tag::Tags,
+    backpressure, delivery::spec::Sink, identity::Identity, limit::spec::LimitSpec, price::Adjustments, protobuf,
+    provider::Row, tag::Tags,
 };
 
 mod compile;
@@ -43,6 +43,8 @@ pub struct Config {
     pub prefix_authorities: Vec<String>,
     /// Rows of the operator; one with the id of a built-in row replaces it.
     pub extra: Vec<Row>,
+    /// What to do while a provider says to wait.
+    pub backpressure: backpressure::Mode,
     /// Limits in the order given.
     pub limits: Vec<LimitSpec>,
     /// Price overrides and discounts.

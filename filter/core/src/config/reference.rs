@@ -3,7 +3,10 @@
 //! The walk takes allowed names, types, ranges and defaults from here, and so does the README: neither can disagree.
 
 use super::text::{self, Rule};
-use crate::dialect::DialectId;
+use crate::{
+    dialect::{DialectId, ErrorShape},
+    provider::RateLimitFamily,
+};
 
 /// One key.
 #[derive(Debug)]
@@ -182,6 +185,29 @@ pub(super) static KEYS: &[Key] = &[
         Switch,
         Absent("`false`"),
         "Whether a stream may be asked for its usage (`stream_options.include_usage`) on the client's behalf.",
+    ),
+    key(
+        "providers.extra[].rate_limit_headers",
+        Choice(RateLimitFamily::NAMES),
+        Absent("`none`, or the built-in row's"),
+        "Whose rate-limit headers it sends, for `providers.backpressure`. `retry-after` and the like on a refusal are read from \
+         everybody.",
+    ),
+    key(
+        "providers.extra[].error_shape",
+        Choice(ErrorShape::NAMES),
+        Absent("`openai`, or the built-in row's"),
+        "Whose errors its own look like, where its dialect's are OpenAI's; the other dialects bring their own.",
+    ),
+    key("providers.backpressure", Object, Json("{}"), "What providers say of their own rate limits."),
+    key(
+        "providers.backpressure.mode",
+        Choice(&["off", "report_only", "reject"]),
+        Json(r#""off""#),
+        "What to do while a provider has said that this credential is to wait with this model: nothing and not even to listen \
+         (`off`), to count and tag what would be refused (`report_only`), or to refuse it with 429, the provider's own error shape \
+         and the time that is left (`reject`). A model that stands in the body is known in time only with `header_hold`; what is \
+         not known is let through.",
     ),
     key("limits", Objects(64), Json("[]"), "Limits. A request must pass all that apply to it."),
     key("limits[].id", Text(&text::LIMIT_ID), Required, "Unique id: it stands in refusals, events and metrics."),

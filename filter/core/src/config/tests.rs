@@ -1,8 +1,13 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::identity::Source;
-use crate::limit::spec::{Calendar, Reserve, Window};
+use crate::{
+    backpressure::Mode,
+    dialect::ErrorShape,
+    identity::Source,
+    limit::spec::{Calendar, Reserve, Window},
+    provider::RateLimitFamily,
+};
 
 fn parse(config: &Value) -> Result<Config, String> {
     Config::parse(config.to_string().as_bytes(), &|_| None).map_err(|problems| problems.to_string())
@@ -181,6 +186,42 @@ fn err_sources_with_too_little_or_too_much() {
         let told =
             parse(&json!({ "sink": { "cluster": "c" }, "identity": { "tenant": [source] } })).expect_err("wrong");
         assert!(told.contains(&format!("identity.tenant[0].{path}")), "{source}: {told}");
+    }
+}
+
+#[test]
+fn ok_and_err_backpressure() {
+    let with = |backpressure: Value, limit: &str| {
+        parse(&json!({ "sink": { "cluster": "c" }, "providers": { "backpressure": backpressure },
+                       "limits": [{ "id": limit, "amount": 1 }] }))
+    };
+    let mode = |backpressure: Value| with(backpressure, "a").map(|config| config.backpressure);
+    assert_eq!(mode(json!({})), Ok(Mode::Off));
+    for (name, expected) in [("off", Mode::Off), ("report_only", Mode::ReportOnly), ("reject", Mode::Reject)] {
+        assert_eq!(mode(json!({ "mode": name })), Ok(expected));
+    }
+    let told = mode(json!({ "mode": "queue" })).expect_err("not built yet");
+    assert!(told.contains("providers.backpressure.mode") && told.contains("report_only"), "{told}");
+    assert!(mode(json!({ "mode": "reject", "max_wait_ms": 1 })).is_err());
+    let told = with(json!({ "mode": "reject" }), "provider").expect_err("its limit id");
+    assert!(told.contains("limits[0].id"), "{told}");
+    assert!(with(json!({}), "provider").is_ok(), "while it is off, the id is anybody's");
+}
+
+#[test]
+fn ok_and_err_rows_say_their_headers_and_errors() {
+    let row = |more: Value| {
+        let mut row = json!({ "id": "corp", "hosts": ["llm.corp.internal"], "dialects": ["openai.chat"] });
+        row.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let config = parse(&json!({ "sink": { "cluster": "c" }, "providers": { "extra": [row] } }))?;
+        Ok::<_, String>((config.extra[0].rate_limits, config.extra[0].errors))
+    };
+    assert_eq!(row(json!({})), Ok((RateLimitFamily::Absent, ErrorShape::OpenAi)));
+    let named = json!({ "rate_limit_headers": "ietf", "error_shape": "tgi" });
+    assert_eq!(row(named), Ok((RateLimitFamily::Ietf, ErrorShape::Tgi)));
+    assert_eq!(row(json!({ "id": "xai" })), Ok((RateLimitFamily::OpenAi, ErrorShape::Xai)), "the built-in row's");
+    for wrong in [json!({ "rate_limit_headers": "A" }), json!({ "error_shape": 7 })] {
+        assert!(row(wrong.clone()).is_err_and(|told| told.contains("providers.extra[0].")), "{wrong}");
     }
 }
 

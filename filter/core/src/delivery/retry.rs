@@ -2,8 +2,9 @@
 
 use super::spec::Sink;
 use crate::{
+    delay::{Bare, MAX_SPAN_MS, wait_ms},
     random::Random,
-    time::{Timestamp, days_to_month},
+    time::Timestamp,
 };
 
 /// What an answer means for a batch. It holds for every format.
@@ -93,32 +94,11 @@ impl Backoff {
 pub(super) const MAX_IN_FLIGHT: usize = 4;
 
 /// Longest `Retry-After` that is obeyed, in milliseconds.
-const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
+const MAX_RETRY_AFTER_MS: u64 = MAX_SPAN_MS;
 
 /// A `Retry-After` header in milliseconds: seconds, or a date (RFC 9110, section 10.2.3).
 pub(super) fn retry_after_ms(value: &str, now: Timestamp) -> Option<u64> {
-    let value = value.trim();
-    let ms = match value.parse::<u64>() {
-        Ok(secs) => secs.saturating_mul(1_000),
-        Err(_) => date(value)?.millis().saturating_sub(now.millis()),
-    };
-    Some(ms.min(MAX_RETRY_AFTER_MS))
-}
-
-/// An IMF-fixdate, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut parts = text.split_once(", ")?.1.split([' ', ':']);
-    let mut number = || parts.next()?.parse::<u64>().ok();
-    let day = number().filter(|day| (1..=31).contains(day))?;
-    let month = parts.next()?;
-    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
-    let mut number = || parts.next()?.parse::<u64>().ok();
-    let year = number().filter(|year| (1970..=9999).contains(year))?;
-    let (hour, minute, second) = (number()?, number()?, number()?);
-    let days = days_to_month(year, month) + day - 1;
-    let in_day = hour.min(24) * 3_600 + minute.min(60) * 60 + second.min(60);
-    Some(Timestamp::from_secs(days * 86_400 + in_day))
+    Some(wait_ms(value.as_bytes(), Bare::Seconds, now)?.min(MAX_RETRY_AFTER_MS))
 }
 
 #[cfg(test)]

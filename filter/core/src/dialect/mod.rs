@@ -1,6 +1,7 @@
 //! Wire shapes: one file a shape. A dialect is a list of operations; an operation is a table from paths in its documents to fields, and
 //! the few rules that a table cannot say.
 
+mod error_shape;
 pub mod operation;
 
 mod anthropic_messages;
@@ -29,29 +30,9 @@ mod rerank;
 mod tgi;
 mod watsonx;
 
+pub use error_shape::ErrorShape;
 pub(crate) use openai_realtime::{About, TRANSCRIPTION as REALTIME_TRANSCRIPTION, about};
 pub use operation::{Billing, Counting, Job, Matched, Operation, Streams, detect, find};
-
-/// The shape of a provider's own error bodies: what a refusal of ours looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorShape {
-    /// `{"error":{"message","type","param","code"}}`.
-    OpenAi,
-    /// `{"type":"error","error":{"type","message"},"request_id"}`.
-    Anthropic,
-    /// `{"error":{"code","message","status"}}` (Gemini, Vertex).
-    Google,
-    /// `{"message"}`, and the kind in the header `x-amzn-errortype` (Bedrock).
-    Aws,
-    /// `{"id","message"}`.
-    Cohere,
-    /// `{"error":"…"}` (Ollama).
-    Text,
-    /// `{"code","message","request_id"}`.
-    DashScope,
-    /// `{"errors":[{"code","message"}],"trace","status_code"}`.
-    Watsonx,
-}
 
 macro_rules! dialects {
     ($($(#[$doc:meta])* $id:ident: $name:literal, $operations:expr;)+) => {

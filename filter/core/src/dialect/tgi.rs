@@ -22,7 +22,7 @@ const OPERATION: Operation = Operation {
     request: &REQUEST,
     reply: &REPLY,
     record: &RECORD,
-    errors: ErrorShape::Text,
+    errors: ErrorShape::Tgi,
     header_counters: &[("x-prompt-tokens", Field::Input), ("x-generated-tokens", Field::Output)],
     finish_ends: true,
     ..Operation::BASE

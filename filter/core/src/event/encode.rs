@@ -1,7 +1,8 @@
 //! Events and heartbeats as CloudEvents 1.0 JSON objects.
 
-use super::UsageEvent;
+use super::{BackpressureState, UsageEvent};
 use crate::{
+    backpressure,
     json::write::Object,
     limit::{Alert, LimitState, Subject, Unit, spec::Dimension},
     price::PicoUsd,
@@ -64,8 +65,8 @@ fn data(event: &UsageEvent, writer: u64, seq: u64) -> Vec<u8> {
     usage(event, &mut data);
     cost(event, &mut data);
     data.flag("billable", event.billable);
-    if !event.limits.is_empty() {
-        data.json("limits", &limits(&event.limits));
+    if !event.limits.is_empty() || event.backpressure.is_some() {
+        data.json("limits", &limits(event));
     }
     data.maybe_number("queue_ms", event.queue_ms);
     data.number("duration_ms", event.duration_ms);
@@ -145,25 +146,37 @@ fn cost(event: &UsageEvent, data: &mut Object) {
     data.maybe_text("price_version", cost.price_version.as_deref());
 }
 
-fn limits(states: &[LimitState]) -> Vec<u8> {
-    let mut out = vec![b'['];
-    for (nth, state) in states.iter().enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
-        let mut entry = Object::with_capacity(160);
-        entry.text("id", &state.id);
-        entry.text("unit", state.unit.code());
-        amounts(state, &mut entry);
-        entry.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
-        entry.text("decision", state.decision);
-        if let Some(would_reject) = state.would_reject {
-            entry.flag("would_reject", would_reject);
-        }
-        out.append(&mut entry.finish());
+fn limits(event: &UsageEvent) -> Vec<u8> {
+    let own = event.limits.iter().map(limit);
+    let entries: Vec<Vec<u8>> = event.backpressure.iter().map(backpressure).chain(own).collect();
+    [b"[", entries.join(&b',').as_slice(), b"]"].concat()
+}
+
+/// The provider does not say how much it allows: what is unknown is left out.
+fn backpressure(state: &BackpressureState) -> Vec<u8> {
+    let mut entry = Object::with_capacity(160);
+    entry.text("id", backpressure::LIMIT_ID);
+    entry.text("unit", Unit::Requests.code());
+    entry.number("held", 0);
+    entry.number("settled", 0);
+    entry.number("remaining", 0);
+    entry.text("reset_at", &state.until.rfc3339());
+    entry.text("decision", if state.is_rejected { "rejected" } else { "admitted" });
+    entry.flag("would_reject", true);
+    entry.finish()
+}
+
+fn limit(state: &LimitState) -> Vec<u8> {
+    let mut entry = Object::with_capacity(160);
+    entry.text("id", &state.id);
+    entry.text("unit", state.unit.code());
+    amounts(state, &mut entry);
+    entry.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
+    entry.text("decision", state.decision);
+    if let Some(would_reject) = state.would_reject {
+        entry.flag("would_reject", would_reject);
     }
-    out.push(b']');
-    out
+    entry.finish()
 }
 
 /// Amounts of money are texts, all others numbers.

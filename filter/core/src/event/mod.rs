@@ -42,6 +42,15 @@ pub enum Part {
     Transcription(u64),
 }
 
+/// What provider back-pressure said about one exchange: an entry of the event's `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackpressureState {
+    /// Until when the provider said to wait.
+    pub until: Timestamp,
+    /// Whether the request was refused for it, rather than only reported.
+    pub is_rejected: bool,
+}
+
 /// Everything that an event says about one exchange, but who wrote it: that is added when the event enters its queue.
 ///
 /// The names and meanings are those of the event's `data`. `None` and empty are left out of the JSON.
@@ -95,6 +104,8 @@ pub struct UsageEvent {
     pub billable: bool,
     /// What each applicable limit said.
     pub limits: Vec<LimitState>,
+    /// The provider's own limit, if it said to wait.
+    pub backpressure: Option<BackpressureState>,
     /// Milliseconds waited in our queue.
     pub queue_ms: Option<u64>,
     /// Milliseconds of the whole exchange.

@@ -45,7 +45,8 @@ impl Open {
         }
         let small = self.announced_bytes.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
         let may_hold = small && !upgrade;
-        let limits_want_body = self.operation.is_billed() && self.setup.limits.needs_body(&self.subject());
+        let limits_want_body = self.operation.is_billed()
+            && (self.setup.limits.needs_body(&self.subject()) || self.backpressure_needs_body());
         let header_hold = self.setup.config.header_hold;
         let inject = self.may_inject && may_hold && !Self::is_encoded(headers);
         self.may_inject = inject;
@@ -129,6 +130,9 @@ impl Open {
         if !self.operation.is_billed() {
             self.released = Some(host.now);
             return Verdict::Continue;
+        }
+        if let Some(reply) = self.backpressure_refusal(host) {
+            return self.answer(reply);
         }
         if can_wait && let Some(verdict) = self.stand_in_line(whole, service, host) {
             return verdict;

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod admit;
+mod backpressure;
 mod estimate;
 mod job;
 mod limits;

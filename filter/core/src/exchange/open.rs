@@ -11,13 +11,15 @@ use crate::{
     host::Host,
     identity::{Caller, Identity},
     limit::{LimitState, Reservation, queue::Ticket},
-    provider::{Row, route::Rewrite},
+    provider::{RateLimitFamily, Row, route::Rewrite},
     request::{RequestFacts, RequestScan},
     service::Service,
     setup::Setup,
     time::Timestamp,
     usage::meter::Meter,
 };
+
+use super::backpressure::Backpressure;
 
 /// What of a request is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +50,14 @@ pub(super) struct Target {
     provider: Cow<'static, str>,
     pub(super) operation: Option<Matched>,
     inject_include_usage: bool,
+    pub(super) rate_limits: RateLimitFamily,
+    /// What its errors look like.
+    errors: ErrorShape,
     tls: bool,
     /// Whether a row names it. A detected host is known to Envoy's own routes, not to us.
-    is_known: bool,
+    pub(super) is_known: bool,
     path: Option<Vec<u8>>,
-    authority: Option<Cow<'static, str>>,
+    pub(super) authority: Option<Cow<'static, str>>,
 }
 
 impl Target {
@@ -60,8 +65,10 @@ impl Target {
         let (path, authority) = rewrite.map(|rewrite| (rewrite.path.into_owned(), rewrite.authority)).unzip();
         Self {
             provider: row.id.clone(),
-            operation,
             inject_include_usage: row.inject_include_usage,
+            rate_limits: row.rate_limits,
+            errors: operation.as_ref().map_or(row.errors, |matched| row.errors_in(matched.operation.errors)),
+            operation,
             tls: row.tls,
             is_known: true,
             path,
@@ -72,8 +79,10 @@ impl Target {
     pub(super) const fn unknown(operation: Matched) -> Self {
         Self {
             provider: Cow::Borrowed("unknown"),
-            operation: Some(operation),
             inject_include_usage: false,
+            rate_limits: RateLimitFamily::Absent,
+            errors: operation.operation.errors,
+            operation: Some(operation),
             tls: false,
             is_known: false,
             path: None,
@@ -114,6 +123,8 @@ pub(super) struct Open {
     /// Whether filter state tells tenant and provider already.
     pub(super) said_whose: bool,
     pub(super) reservation: Option<Reservation>,
+    /// What the provider says of its own limits, while anybody listens.
+    pub(super) backpressure: Option<Backpressure>,
     /// Why we refused, if we did.
     pub(super) refused: Option<&'static str>,
     pub(super) limits: Vec<LimitState>,
@@ -139,9 +150,10 @@ impl Open {
         service: &mut Service,
         host: &mut Host<'_>,
     ) -> Option<Self> {
-        let Matched { operation, model, id } = target.operation?;
         let setup = service.setup();
         let key = service.credential_key(host);
+        let backpressure = Backpressure::new(&target, headers, &key, &setup);
+        let Matched { operation, model, id } = target.operation?;
         let path = headers.get(":path").unwrap_or_default();
         let number = |name| headers.text(name)?.trim().parse::<u64>().ok();
         Some(Self {
@@ -149,7 +161,8 @@ impl Open {
             part: None,
             started: host.now,
             caller: setup.config.identity.resolve(headers, path, &key, host.properties),
-            shape: operation.errors,
+            shape: target.errors,
+            backpressure,
             may_inject: target.inject_include_usage && operation.can_inject && !signed,
             provider: target.provider,
             operation,

@@ -19,6 +19,7 @@ impl Open {
             return Verdict::Continue;
         }
         self.answered = Some(host.now);
+        self.hear_headers(headers, host);
         host.effect(Effect::SetResponseHeader("x-meterr-id", self.id_text()));
         let tags = self.setup.config.tags.response_headers;
         if tags != ResponseHeaders::Off
@@ -51,6 +52,7 @@ impl Open {
     }
 
     pub(super) fn on_response_body(&mut self, body: &[u8], end: bool, host: &mut Host<'_>) -> Verdict {
+        self.hear_body(body);
         if let Some(meter) = &mut self.meter {
             meter.push(body, host.now);
             if end {

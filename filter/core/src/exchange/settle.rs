@@ -33,6 +33,7 @@ impl Open {
         if let Some(waiting) = self.waiting.take() {
             self.stop_waiting(&waiting, "left", service, host);
         }
+        self.hear_end(host);
         let mut meter = self.meter.take();
         let snapshot = meter.as_mut().map(|meter| {
             meter.finish();
@@ -213,6 +214,7 @@ impl Open {
             usage,
             cost,
             limits: core::mem::take(&mut self.limits),
+            backpressure: self.backpressure.as_ref().and_then(|backpressure| backpressure.state),
             queue_ms: self.queue_ms,
             duration_ms: host.now.millis_since(self.started),
             ttft_ms: self

@@ -7,12 +7,58 @@ use serde_json::{Value, json};
 mod encodings;
 
 use super::*;
-use crate::{effect::LocalReply, host::NoProperties, store::MemoryStore, time::Timestamp};
+use crate::{
+    effect::LocalReply,
+    host::NoProperties,
+    store::{MemoryStore, SharedStore, StoreError, Version},
+    time::Timestamp,
+};
+
+mod backpressure;
+
+/// A store that counts how often it is asked, by the first letters of the key.
+#[derive(Debug, Default)]
+struct CountingStore {
+    inner: MemoryStore,
+    asked: core::cell::RefCell<Vec<Vec<u8>>>,
+}
+
+impl CountingStore {
+    fn asked(&self, prefix: &[u8]) -> usize {
+        self.asked.borrow().iter().filter(|key| key.starts_with(prefix)).count()
+    }
+
+    fn note(&self, key: &[u8]) {
+        self.asked.borrow_mut().push(key.to_vec());
+    }
+}
+
+impl SharedStore for CountingStore {
+    fn read(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        self.note(key);
+        self.inner.read(key)
+    }
+
+    fn swap(&self, key: &[u8], value: &[u8], version: Version) -> Result<(), StoreError> {
+        self.note(key);
+        self.inner.swap(key, value, version)
+    }
+
+    fn create(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.note(key);
+        self.inner.create(key, value)
+    }
+
+    fn write(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.note(key);
+        self.inner.write(key, value)
+    }
+}
 
 /// One worker with one service, a store of its own and a clock that moves a millisecond with each callback.
 pub(super) struct World {
     service: Service,
-    store: MemoryStore,
+    store: CountingStore,
     now: Timestamp,
     pub(super) effects: Vec<Effect>,
 }
@@ -23,14 +69,17 @@ const PROMPT: &str = "planted prompt about a whale";
 
 impl World {
     pub(super) fn new(limits: &Value) -> Self {
-        let config = json!({
+        Self::of(&json!({
             "header_hold": true,
             "identity": { "tenant": [{ "from": "header", "name": "x-tenant" }, { "from": "constant", "value": "acme" }] },
             "limits": limits,
             "sink": { "cluster": "collector" },
-        });
+        }))
+    }
+
+    fn of(config: &Value) -> Self {
         let service = Service::configure(config.to_string().as_bytes(), Some("node-1"), 7, &|_| None).expect("valid");
-        Self { service, store: MemoryStore::default(), now: Timestamp::from_secs(BASE), effects: Vec::new() }
+        Self { service, store: CountingStore::default(), now: Timestamp::from_secs(BASE), effects: Vec::new() }
     }
 
     pub(super) fn step<T>(&mut self, run: impl FnOnce(&mut Service, &mut Host<'_>) -> T) -> T {

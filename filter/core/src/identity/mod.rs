@@ -140,6 +140,12 @@ impl Identity {
         }
     }
 
+    /// The keyed hash of what the request authenticates with, 16 hex digits, whoever pays for it.
+    #[must_use]
+    pub fn credential(headers: &Headers<'_>, path: &[u8], hasher: &CredentialKey) -> Option<String> {
+        Some(Credential::of(headers, path)?.hash(hasher))
+    }
+
     /// Request headers that must not go upstream: all that a source names, each once, in lower case.
     #[must_use]
     pub fn stripped_headers(&self) -> Vec<&str> {

@@ -211,6 +211,15 @@ pub enum Field {
     IterationCacheWrite1h,
     /// What the platform measured, as a whole: it comes last.
     InvocationMetrics,
+    // ---- what a refusal says of waiting ----
+    /// How long: `retryDelay` of `google.rpc.RetryInfo`.
+    RetryDelay,
+    /// What is left, repeated from the headers of somebody else.
+    RateRemaining,
+    /// When it comes back.
+    RateReset,
+    /// Words for people.
+    ErrorMessage,
 }
 
 /// A node of the tree of wanted paths.

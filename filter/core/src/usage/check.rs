@@ -5,6 +5,7 @@ use super::{Flag, Usage, meter::Counters};
 use crate::{
     dialect::{Counting, Operation},
     json::scan::Field,
+    provider::{Apart, table},
 };
 
 /// What the counters mean.
@@ -186,14 +187,13 @@ fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
             let sum = input.saturating_add(output);
             if reasoning > 0 && sum.saturating_add(reasoning) == total {
                 usage.output = Some(output.saturating_add(reasoning));
-                // That is xAI's convention in chat completions; from anybody else it is worth a look.
-                if provider != "xai" {
+                // From anybody who is not known for it, it is worth a look.
+                if table::apart(provider) != Apart::Reasoning {
                     usage.flags.insert(Flag::ReasoningExcluded);
                 }
             } else if audio > 0 && sum.saturating_add(audio) == total {
                 usage.input = Some(input.saturating_add(audio));
-                // Likewise Mistral's, for audio.
-                if provider != "mistral" {
+                if table::apart(provider) != Apart::InputAudio {
                     usage.flags.insert(Flag::AudioExcluded);
                 }
             } else {
