@@ -87,7 +87,11 @@ fn ok_each_example_is_a_configuration_that_envoy_takes() {
     let material = Material::new();
     let mut count = 0;
     for entry in root().join("envoy/examples").read_dir().expect("a folder") {
-        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let entry = entry.expect("an entry");
+        if !entry.file_type().expect("a type").is_file() {
+            continue;
+        }
+        let name = entry.file_name().into_string().expect("a name");
         let file = material.path().join(&name);
         std::fs::write(&file, example::text(&name, material.path()).expect("the example")).expect("a copy");
         let checked = Command::new(binary().expect("Envoy"))
