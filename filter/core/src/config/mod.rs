@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod compile;
+mod keys;
 mod limits;
 mod nearest;
 mod problem;
