@@ -2,7 +2,7 @@
 
 use crate::{
     host::Host,
-    limit::{Alert, Charge, LimitState, Pricing, Refusal, Reservation, Subject, Unsettled},
+    limit::{Alert, Charge, Counter, LimitState, Pricing, Refusal, Reservation, Subject, Unsettled},
     metric::Metric,
     price::{self, Cost},
     service::Service,
@@ -70,10 +70,10 @@ impl Open {
         self.setup.limits.admit(&self.subject(), &self.demand(whole, host), &pricing, host.store, host.now)
     }
 
-    /// The refusal of a request that has no right to what there may be. `None` if no limit applies.
-    pub(super) fn refusal(&self, whole: bool, host: &Host<'_>) -> Option<Refusal> {
+    /// The refusal of a request that has no right to what there may be, since others wait for that counter. `None` if its limit does not apply.
+    pub(super) fn refusal(&self, counter: &Counter, whole: bool, host: &Host<'_>) -> Option<Refusal> {
         let pricing = TablePrices { open: self };
-        self.setup.limits.refusal(&self.subject(), &self.demand(whole, host), &pricing, host.store, host.now)
+        self.setup.limits.refusal(counter, &self.subject(), &self.demand(whole, host), &pricing, host.store, host.now)
     }
 
     /// Keeps what was taken, and tells what came of it.
@@ -82,6 +82,7 @@ impl Open {
         for (limit, slot) in reservation.take_slot_uses() {
             host.count(Metric::LimitCounters(limit, slot.code()));
         }
+        self.model_was_known = self.facts.model.is_some();
         self.alert(reservation.take_alerts(), service, host);
         self.reservation = Some(reservation);
         self.count_decisions(host);
@@ -132,9 +133,15 @@ impl Open {
         }
     }
 
+    /// Who the limits took the request for: what was not known when they decided is in no counter's name.
+    fn counted_as(&self) -> Subject<'_> {
+        let subject = self.subject();
+        Subject { model: subject.model.filter(|_| self.model_was_known), ..subject }
+    }
+
     pub(super) fn alert(&self, alerts: Vec<Alert>, service: &mut Service, host: &mut Host<'_>) {
         for alert in alerts {
-            service.alert(&alert, &self.subject(), host);
+            service.alert(&alert, &self.counted_as(), host);
         }
     }
 }

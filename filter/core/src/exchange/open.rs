@@ -119,6 +119,8 @@ pub(super) struct Open {
     pub(super) decided: bool,
     pub(super) injected: bool,
     pub(super) unbounded: bool,
+    /// The model was known when the limits admitted the request.
+    pub(super) model_was_known: bool,
     pub(super) usage_chunk_visible: bool,
     /// Whether filter state tells tenant and provider already.
     pub(super) said_whose: bool,
@@ -179,6 +181,7 @@ impl Open {
             decided: false,
             injected: false,
             unbounded: false,
+            model_was_known: false,
             usage_chunk_visible: false,
             said_whose: false,
             reservation: None,

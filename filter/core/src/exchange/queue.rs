@@ -21,7 +21,7 @@ impl Open {
         }
         let places = self.setup.limits.queues(&self.subject());
         let place = places.into_iter().find(|place| service.queue().has_line(&place.counter))?;
-        let refusal = self.refusal(whole, host)?;
+        let refusal = self.refusal(&place.counter, whole, host)?;
         // What no wait helps against, and what a limit refuses that lets nobody wait, is told at once.
         let refusal = Refusal { queue: refusal.queue.map(|_| place), ..refusal };
         Some(if self.wait(&refusal, whole, service, host) { Verdict::Pause } else { self.refuse(&refusal, host) })
@@ -30,7 +30,8 @@ impl Open {
     /// Takes a place where the refusal lets it wait; `false` if there is none.
     pub(super) fn wait(&mut self, refusal: &Refusal, whole: bool, service: &mut Service, host: &mut Host<'_>) -> bool {
         let Some(place @ QueuePlace { max_wait_ms, .. }) = refusal.queue else { return false };
-        let limit = Rc::clone(&refusal.limit.id);
+        // The one that it waits for may be another than the one that would make it wait longest.
+        let limit = self.setup.limits.of_counter(&place.counter).unwrap_or_else(|| Rc::clone(&refusal.limit.id));
         let Some(ticket) = service.queue().join(&place) else {
             host.count(Metric::Queue(limit, "full"));
             return false;
@@ -57,7 +58,7 @@ impl Open {
         let admission = if service.queue().is_first(&waiting.ticket) {
             self.ask(whole, host)
         } else {
-            match self.refusal(whole, host) {
+            match self.refusal(&waiting.ticket.counter, whole, host) {
                 Some(refusal) => Admission::Refused(refusal),
                 None => self.ask(whole, host),
             }

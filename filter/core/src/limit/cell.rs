@@ -63,6 +63,7 @@ impl Cell {
             Window::Fixed(_) | Window::Sliding { .. } | Window::Open => {}
         }
         self.age(now);
+        self.forget_told_slots(window);
     }
 
     fn begin(&mut self, (start, end): (u64, u64), before: u64) {
@@ -119,7 +120,9 @@ impl Cell {
             Window::Fixed(_) | Window::Sliding { .. } | Window::Open => self.held = self.held.saturating_add(hold),
         }
         self.seal(window);
-        Mark { start: self.start, end: self.end, epoch: self.epoch, at: now.0 }
+        // A bucket whose time is ahead of a clock that went back takes at its own time: it was not empty since.
+        let at = if matches!(window, Window::Bucket { .. }) { now.0.max(self.start) } else { now.0 };
+        Mark { start: self.start, end: self.end, epoch: self.epoch, at }
     }
 
     /// Replaces a hold by the truth, in the window that it was taken from. If that is over, only what was not held is charged, to this one:
@@ -129,8 +132,16 @@ impl Cell {
         self.seal(window);
     }
 
-    /// Gives back all that was taken.
-    pub(super) fn undo(&mut self, window: Window, mark: Mark, held: u64, charged: u64) {
+    /// Gives back all that was taken. `told` are the parts whose passing by it nobody has been told of: they are still to be told.
+    pub(super) fn undo(&mut self, window: Window, mark: Mark, held: u64, charged: u64, told: u64) {
+        let is_same = match window {
+            Window::Fixed(_) | Window::Sliding { .. } => mark.start == self.start,
+            Window::Bucket { .. } => self.before <= mark.at,
+            Window::Open => true,
+        };
+        if is_same {
+            self.notified &= !told;
+        }
         match window {
             Window::Bucket { .. } => self.exchange(window, mark, held.saturating_add(charged), 0),
             Window::Sliding { .. } if mark.end == self.start => {
@@ -190,6 +201,11 @@ impl Cell {
             Window::Open if self.counted() == 0 => 0,
             Window::Open => self.epoch.saturating_add(2).saturating_mul(EPOCH_SECS),
         };
+        self.forget_told_slots(window);
+    }
+
+    /// Slots have no window: when none is taken, a new time begins.
+    fn forget_told_slots(&mut self, window: Window) {
         if window == Window::Open && self.counted() == 0 {
             self.notified = 0;
         }

@@ -183,10 +183,18 @@ impl Limits {
         Admission::Refused(Refusal { kind: RefusalKind::Store, states, limit, wait_ms: 1_000, queue: None, unsettled })
     }
 
-    /// The refusal of a request that comes when others wait already, whether there is room or not. Nothing is taken.
+    /// Which limit counts there.
+    #[must_use]
+    pub fn of_counter(&self, counter: &Counter) -> Option<Rc<str>> {
+        let mut all = self.0.iter().flat_map(|group| &group.limits);
+        all.find(|limit| limit.tag == counter.tag).map(|limit| Rc::clone(&limit.spec.id))
+    }
+
+    /// The refusal of a request that others wait before for that counter, whether there is room or not. Nothing is taken.
     #[must_use]
     pub fn refusal(
         &self,
+        counter: &Counter,
         subject: &Subject<'_>,
         demand: &Demand,
         pricing: &dyn Pricing,
@@ -198,9 +206,10 @@ impl Limits {
             Err(states) => states,
         };
         // There is room, but those who wait have a right to it.
-        let limit = states.first().cloned()?;
+        let id = self.of_counter(counter)?;
+        let limit = states.iter().find(|state| state.id == id).cloned()?;
         let kind = RefusalKind::RateLimit;
-        let queue = self.queues(subject).first().copied();
+        let queue = self.queues(subject).into_iter().find(|place| place.counter == *counter);
         Some(Refusal { kind, states, limit, wait_ms: 1_000, queue, unsettled: None })
     }
 
@@ -404,12 +413,13 @@ impl Group {
                 if exceeds && !want.limit.only_reports() {
                     return Taken::Refused;
                 }
+                let told_before = cell.notified;
                 let mark = cell.take(spec.window, want.hold, want.charge, now);
                 let passed = cell.newly_passed(spec.window, want.amount, &spec.notify_at, now);
                 let state = LimitState { held: want.taken(), ..want.state(cell, decision, exceeds, now) };
                 alerts.extend(passed.map(|passed| Alert::new(&state, &self.per, passed)));
-                let (held, charged) = (want.hold, want.charge);
-                hold.limits.push(LimitHold { limit: want.at, amount: want.amount, held, charged, mark });
+                let (held, charged, told) = (want.hold, want.charge, cell.notified & !told_before);
+                hold.limits.push(LimitHold { limit: want.at, amount: want.amount, held, charged, told, mark });
                 states.push(state);
             }
             match place.write(store) {

@@ -24,6 +24,8 @@ pub(super) struct LimitHold {
     pub(super) amount: u64,
     pub(super) held: u64,
     pub(super) charged: u64,
+    /// Bits of the parts that it passed first.
+    pub(super) told: u64,
     /// Where it was taken from.
     pub(super) mark: Mark,
 }
@@ -296,7 +298,7 @@ fn give_back(
         let Some(limit) = hold.limits.get(at) else { return };
         match charge {
             Some(charge) => cell.settle(spec.window, limit.mark, limit.held, charge.of(spec.unit)),
-            None => cell.undo(spec.window, limit.mark, limit.held, limit.charged),
+            None => cell.undo(spec.window, limit.mark, limit.held, limit.charged, limit.told),
         }
     })
 }

@@ -89,6 +89,16 @@ fn ok_a_bucket_refunds_only_what_is_still_in_it() {
 }
 
 #[test]
+fn ok_a_bucket_refunds_what_was_taken_while_the_clock_was_back() {
+    let mut cell = fresh(BUCKET);
+    cell.roll(BUCKET, at(10));
+    cell.roll(BUCKET, at(5));
+    let mark = cell.take(BUCKET, 50, 0, at(5));
+    cell.settle(BUCKET, mark, 50, 15);
+    assert_eq!(cell.used(BUCKET, at(5)), 15);
+}
+
+#[test]
 fn ok_slots_are_counted_and_given_back() {
     let mut cell = fresh(Window::Open);
     let marks: Vec<Mark> = (0..3).map(|_| cell.take(Window::Open, 1, 0, at(0))).collect();
@@ -162,7 +172,7 @@ proptest! {
             let mark = cell.take(window, hold, 1, Timestamp(now));
             cell.roll(window, Timestamp(now / 2));
             cell.settle(window, mark, hold, truth);
-            cell.undo(window, mark, hold, truth);
+            cell.undo(window, mark, hold, truth, end);
             cell.newly_passed(window, settled, &[1, u64::MAX], Timestamp(now));
             prop_assert!(cell.wait_ms(window, hold, truth, Timestamp(now)) > 0);
             let _any = (cell.used(window, Timestamp(now)), cell.reset_at(window, Timestamp(now)));

@@ -224,6 +224,19 @@ fn ok_alerts_come_from_taking_and_from_settling() {
 }
 
 #[test]
+fn ok_what_a_refused_request_would_have_told_is_told_by_the_next() {
+    let first =
+        LimitSpec { per: Vec::new(), notify_at: vec![1_000_000], ..spec("first", Unit::Requests, 1, Reserve::None) };
+    let second = spec("second", Unit::Tokens, 100, Reserve::WorstCase);
+    let limits = Limits::compile(&[first, second]);
+    let store = MemoryStore::default();
+    let ask = |cap| limits.admit(&subject("a"), &demand(0, cap), &Flat, &store, at(0));
+    let _taken_and_given_back = refused(ask(101));
+    let mut taken = admitted(ask(1));
+    assert_eq!(taken.take_alerts().len(), 1, "nobody has been told before");
+}
+
+#[test]
 fn ok_giving_back_is_tried_again_when_the_store_fails() {
     /// Fails the read that comes after so many.
     struct Tires(MemoryStore, core::cell::Cell<u32>);
