@@ -192,7 +192,7 @@ impl Open {
         self.answer(reply::reply(refusal, self.shape, &self.id_text(), host.now))
     }
 
-    fn answer(&mut self, mut reply: LocalReply) -> Verdict {
+    pub(super) fn answer(&mut self, mut reply: LocalReply) -> Verdict {
         self.hold = Hold::No;
         self.scan = None;
         reply.headers.push(("x-meterr-id".to_owned(), self.id_text()));

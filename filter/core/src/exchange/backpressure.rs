@@ -74,7 +74,10 @@ impl Open {
             // What was said cannot be read: the provider will say it again.
             Err(_) => ("store_error", None),
         };
-        host.count(Metric::LimitDecisions(id, decision));
+        // Whoever waits in a queue asks again at each turn: it has been counted, until the answer is no.
+        if self.waiting.is_none() || decision == "rejected" {
+            host.count(Metric::LimitDecisions(id, decision));
+        }
         let until = until?;
         if let Some(backpressure) = &mut self.backpressure {
             backpressure.state = Some(BackpressureState { until, is_rejected: rejects });

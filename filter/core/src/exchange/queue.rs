@@ -52,7 +52,13 @@ impl Open {
         if !self.is_on_turn(service, host.now) {
             return Verdict::Pause;
         }
+        // The provider may have said to wait since this request came.
+        let told = self.backpressure_refusal(host);
         let Some(waiting) = self.waiting.take() else { return Verdict::Pause };
+        if let Some(reply) = told {
+            self.stop_waiting(&waiting, "refused", service, host);
+            return self.answer(reply);
+        }
         let whole = waiting.whole;
         // Only whose turn it is may take; who has waited too long is told why.
         let admission = if service.queue().is_first(&waiting.ticket) {

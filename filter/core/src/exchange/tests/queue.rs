@@ -180,3 +180,27 @@ fn ok_alerts_and_trials_are_told() {
     let seqs: Vec<u64> = sent.iter().filter_map(|event| event["data"]["seq"].as_u64()).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "alerts stand in the same sequence");
 }
+
+#[test]
+fn ok_whoever_waits_hears_that_the_provider_says_to_wait() {
+    let mut world = World::of(&json!({
+        "header_hold": true,
+        "providers": { "backpressure": { "mode": "reject" } },
+        "identity": { "tenant": [{ "from": "constant", "value": "acme" }] },
+        "limits": rpm(1, &json!({})),
+        "sink": { "cluster": "collector" },
+    }));
+    let (mut first, _) = world.asked();
+    let (mut second, verdict) = world.asked();
+    assert_eq!(verdict, Verdict::Pause);
+    world.response(&mut first, &[(":status", "429"), ("content-type", "application/json"), ("retry-after", "30")]);
+    world.body(&mut first, "{}", true);
+    world.wait(1_500);
+    let verdict = world.turn(&mut second);
+    assert_eq!(refused(verdict).details, "meterr_provider_backpressure");
+    assert_eq!((world.waiting(), world.results()), (0, vec!["refused"]));
+    world.response(&mut second, &[(":status", "429"), ("content-type", "application/json")]);
+    world.done(&mut second, "meterr_provider_backpressure");
+    let data = world.events().pop().expect("an event")["data"].take();
+    assert_eq!((&data["reason"], &data["billable"]), (&json!("provider_backpressure"), &json!(false)), "{data}");
+}
