@@ -81,6 +81,10 @@ pub struct Usage {
     pub iteration_input: Option<u64>,
     /// … output.
     pub iteration_output: Option<u64>,
+    /// Input of another model that a tool used (images or vector graphics that it made), which has no price here.
+    pub other_input: Option<u64>,
+    /// … output.
+    pub other_output: Option<u64>,
     /// Web searches.
     pub web_searches: Option<u64>,
     /// Searches of stored files.
