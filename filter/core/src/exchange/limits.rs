@@ -6,6 +6,8 @@ use crate::{
     metric::Metric,
     price::{self, Cost},
     service::Service,
+    store::SharedStore,
+    time::Timestamp,
     usage::{Usage, UsageStatus, meter::Snapshot},
 };
 
@@ -125,6 +127,12 @@ impl Open {
         self.limits = settled.states;
         self.alert(settled.alerts, service, host);
         Self::keep(settled.unsettled, service, host);
+    }
+
+    pub(super) fn renew_holds(&mut self, store: &dyn SharedStore, now: Timestamp) {
+        if let Some(reservation) = &mut self.reservation {
+            reservation.renew(store, now);
+        }
     }
 
     /// Leaves to the next tick what the store did not take.

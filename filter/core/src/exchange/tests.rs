@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod encodings;
+mod holds;
 
 use super::*;
 use crate::{
