@@ -6,7 +6,7 @@ use super::{
     batch::{self, Batch, Item},
     pool::Pool,
     retry::{Answer, Backoff, retry_after_ms},
-    ring::{Fate, Progress, PushError},
+    ring::{Fate, PushError, Ring, Slot},
     spec::Sink,
 };
 use crate::{
@@ -105,6 +105,7 @@ impl Exporter {
         if self.tended.is_none_or(|last| now.millis_since(last) >= TEND_MS || now < last) {
             self.tended = Some(now);
             let depth = self.pool.tend(store, now);
+            self.finish(&[], Fate::Dropped, store, now, effects);
             let age = if depth.oldest == 0 { 0 } else { now.millis().saturating_sub(depth.oldest) };
             effects.push(Effect::Measure(Metric::EventQueueBytes, depth.bytes));
             effects.push(Effect::Measure(Metric::EventOldestMs, age));
@@ -183,18 +184,21 @@ impl Exporter {
         let mut unsent = Vec::new();
         for ring in core::mem::take(&mut self.pool.rings) {
             let seqs = ring.head.tail..ring.head.next;
-            unsent.extend(seqs.filter_map(|seq| ring.read(store, seq).ok().flatten()).map(|(event, _)| event));
+            unsent.extend(seqs.filter_map(|seq| match ring.read(store, seq) {
+                Ok(Slot::Event { event, .. }) => Some(event),
+                Ok(Slot::Done(_)) | Err(_) => None,
+            }));
             ring.give_back(store);
         }
         unsent
     }
 
     fn waiting_since(&self) -> Option<u64> {
-        self.pool.rings.iter().filter_map(super::ring::Ring::waiting_since).min()
+        self.pool.rings.iter().filter_map(Ring::waiting_since).min()
     }
 
     fn is_batch_full(&self) -> bool {
-        let waiting: usize = self.pool.rings.iter().map(super::ring::Ring::waiting_count).sum();
+        let waiting: usize = self.pool.rings.iter().map(Ring::waiting_count).sum();
         waiting >= self.sink.batch_events
     }
 
@@ -216,16 +220,17 @@ impl Exporter {
                 }
                 continue;
             }
-            let (mut events, mut sent, mut gone, mut unreadable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let (mut events, mut sent, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
             for item in items {
                 let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) else { continue };
                 match ring.read(store, item.seq) {
-                    Ok(Some((event, _))) => {
-                        ring.set(item.seq, Progress::InFlight);
+                    Ok(Slot::Event { event, version, .. }) => {
+                        ring.sent(item.seq, version);
                         events.push(event);
                         sent.push(item);
                     }
-                    Ok(None) => gone.push(item),
+                    // An owner before us was slow to hear of it. The next finish lets the tail pass.
+                    Ok(Slot::Done(fate)) => ring.is_done(item.seq, fate),
                     Err(_) => unreadable.push(item),
                 }
             }
@@ -233,12 +238,6 @@ impl Exporter {
                 self.next_token = self.next_token.wrapping_add(1);
                 effects.push(Effect::Callout(batch::callout(&self.sink, self.next_token, &events)));
                 self.in_flight.insert(self.next_token, Batch::Events(sent));
-            }
-            // A slot is written before its head: who emptied it has counted it, and the tail may pass.
-            for item in gone {
-                if let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) {
-                    ring.set(item.seq, Progress::Done);
-                }
             }
             if !unreadable.is_empty() {
                 self.put_back(&unreadable);
@@ -261,7 +260,7 @@ impl Exporter {
         let mut items = Vec::new();
         let mut bytes = 0_usize;
         for ring in &self.pool.rings {
-            for seq in ring.waiting() {
+            for (seq, _) in ring.waiting() {
                 let size = ring.bytes_of(seq).saturating_add(1);
                 let is_full =
                     items.len() >= self.sink.batch_events || bytes.saturating_add(size) > self.sink.batch_bytes;
@@ -278,7 +277,7 @@ impl Exporter {
     fn put_back(&mut self, items: &[Item]) {
         for item in items {
             if let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) {
-                ring.set(item.seq, Progress::Waiting);
+                ring.put_back(item.seq);
             }
         }
     }
@@ -295,8 +294,8 @@ impl Exporter {
         for item in &items {
             let ring = self.pool.rings.iter().find(|ring| ring.number == item.ring);
             match ring.map(|ring| ring.read(store, item.seq)) {
-                Some(Ok(Some((event, _)))) => log_dead_letter(&event, effects),
-                Some(Ok(None)) | None => {}
+                Some(Ok(Slot::Event { event, .. })) => log_dead_letter(&event, effects),
+                Some(Ok(Slot::Done(_))) | None => {}
                 Some(Err(_)) => {
                     self.put_back(&items);
                     return;
@@ -306,6 +305,7 @@ impl Exporter {
         self.finish(&items, Fate::DeadLettered, store, now, effects);
     }
 
+    /// Marks events as done and counts what the tails pass over, also in rings whose slots knew more than their heads.
     fn finish(
         &mut self,
         items: &[Item],
@@ -318,7 +318,7 @@ impl Exporter {
             let number = ring.number;
             let of_ring = items.iter().filter(|item| item.ring == number);
             let done: Vec<(u64, Fate)> = of_ring.map(|item| (item.seq, fate)).collect();
-            if done.is_empty() {
+            if done.is_empty() && !ring.is_behind() {
                 return true;
             }
             match ring.finish(store, &done, now) {
@@ -337,11 +337,8 @@ impl Exporter {
         let limit = self.sink.give_up_after_secs.saturating_mul(1_000);
         let mut old = Vec::new();
         for ring in &self.pool.rings {
-            for seq in ring.waiting() {
-                let Ok(Some((event, came))) = ring.read(store, seq) else { break };
-                if now.millis().saturating_sub(came) < limit {
-                    break;
-                }
+            for (seq, _) in ring.waiting().take_while(|(_, came)| now.millis().saturating_sub(*came) >= limit) {
+                let Ok(Slot::Event { event, .. }) = ring.read(store, seq) else { break };
                 log_dead_letter(&event, effects);
                 old.push(Item { ring: ring.number, seq });
             }
@@ -355,7 +352,8 @@ impl Exporter {
         let period = self.sink.heartbeat_secs.saturating_mul(1_000);
         let mut beats = Vec::new();
         for ring in &mut self.pool.rings {
-            let since = now.millis().saturating_sub(ring.head.heartbeat);
+            // A date in the future is older than a clock that went back.
+            let since = now.millis().checked_sub(ring.head.heartbeat).unwrap_or(period);
             // A writer that has never written has nothing to say.
             if since < period || ring.head.next <= 1 || !ring.beat(store, now) {
                 continue;

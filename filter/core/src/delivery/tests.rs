@@ -1,3 +1,4 @@
+use core::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -7,9 +8,11 @@ use super::{spec::Sink, *};
 use crate::{
     effect::{Callout, Effect},
     metric::Metric,
-    store::MemoryStore,
+    store::{MemoryStore, SharedStore, StoreError, Version},
     time::Timestamp,
 };
+
+mod faults;
 
 fn sink() -> Sink {
     Sink {
@@ -29,9 +32,37 @@ fn sink() -> Sink {
     }
 }
 
+/// A store that may refuse changes of heads, as if somebody had been faster.
+#[derive(Default)]
+struct Store {
+    memory: MemoryStore,
+    refuses_heads: Cell<bool>,
+}
+
+impl SharedStore for Store {
+    fn read(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        self.memory.read(key)
+    }
+
+    fn swap(&self, key: &[u8], value: &[u8], version: Version) -> Result<(), StoreError> {
+        if self.refuses_heads.get() && key.ends_with(b"/h") {
+            return Err(StoreError::Conflict);
+        }
+        self.memory.swap(key, value, version)
+    }
+
+    fn create(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.memory.create(key, value)
+    }
+
+    fn write(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.memory.write(key, value)
+    }
+}
+
 /// Workers of one process and a collector.
 struct World {
-    store: MemoryStore,
+    store: Store,
     workers: Vec<Option<Exporter>>,
     now: Timestamp,
     made: u64,
@@ -48,7 +79,7 @@ struct World {
 impl World {
     fn new(workers: usize, sink: Sink) -> Self {
         let mut world = Self {
-            store: MemoryStore::default(),
+            store: Store::default(),
             workers: Vec::new(),
             now: Timestamp::from_secs(1_800_000_000),
             made: 0,
