@@ -69,7 +69,7 @@ fn err_secrets_are_not_repeated() {
 
 #[test]
 fn err_features_that_are_not_built_are_refused() {
-    assert!(parse(&json!({ "sink": { "cluster": "c", "format": "ndjson" } })).is_err());
+    assert!(parse(&json!({ "sink": { "cluster": "c", "rejected": "summary_per_minute" } })).is_err());
 }
 
 /// A configuration with one limit that says these things besides its id.

@@ -1,5 +1,7 @@
 //! The delivery machine of one root context.
 
+use std::rc::Rc;
+
 use hashbrown::HashMap;
 
 use super::{
@@ -7,11 +9,14 @@ use super::{
     pool::Pool,
     retry::{Answer, Backoff, retry_after_ms},
     ring::{Fate, PushError, Ring, Slot},
-    spec::Sink,
+    spec::{OnFull, Sink},
 };
 use crate::{
     effect::{Effect, Level},
-    event::encode,
+    event::{
+        encode,
+        format::{self, Format},
+    },
     metric::Metric,
     random::Random,
     store::SharedStore,
@@ -20,8 +25,14 @@ use crate::{
 
 /// How often rings are tended, in milliseconds.
 const TEND_MS: u64 = 1_000;
+/// No collector is thought to refuse batches that are smaller.
+const MIN_BATCH_BYTES: usize = 1_024;
 /// Milliseconds between ticks while nothing waits.
 const IDLE_MS: u32 = 1_000;
+
+/// The queue has no room for the event of one more exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
 
 /// Takes events over and sees that they arrive.
 #[derive(Debug)]
@@ -38,6 +49,16 @@ pub struct Exporter {
     tended: Option<Timestamp>,
     /// Writer and `seq` of events that found no place in shared data.
     homeless: (u64, u64),
+    /// Most bytes of a batch: less than the sink's while the collector finds batches too large.
+    batch_bytes: usize,
+    /// Held once by each exchange whose event is still to come.
+    promises: Rc<()>,
+}
+
+/// Room for the event of an exchange that was let in, as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    _held: Rc<()>,
 }
 
 impl Exporter {
@@ -50,6 +71,8 @@ impl Exporter {
             backoff: Backoff::new(&sink),
             homeless: (random.next(), 0),
             random,
+            batch_bytes: sink.batch_bytes,
+            promises: Rc::new(()),
             sink,
             source,
             in_flight: HashMap::new(),
@@ -57,6 +80,37 @@ impl Exporter {
             next_token: 0,
             tended: None,
         }
+    }
+
+    /// Whether one more exchange may be let in: `Err` if the queue has no room for its event and such exchanges are to be refused, `Ok(None)`
+    /// if nobody asked for that.
+    pub(crate) fn promise(&mut self, store: &dyn SharedStore, now: Timestamp) -> Result<Option<Promise>, NoRoom> {
+        if self.sink.on_full == OnFull::DropOldest {
+            return Ok(None);
+        }
+        // With our own, there are as many as were promised and one more.
+        if self.pool.has_room_for(Rc::strong_count(&self.promises), store, now) {
+            Ok(Some(Promise { _held: Rc::clone(&self.promises) }))
+        } else {
+            Err(NoRoom)
+        }
+    }
+
+    /// Takes the event of an exchange over that was refused for want of room: it is counted as dropped, and its `seq` is a gap.
+    pub(crate) fn drop_refusal(
+        &mut self,
+        effects: &mut Vec<Effect>,
+        encode: &mut dyn FnMut(u64, u64) -> Vec<u8>,
+    ) -> Vec<u8> {
+        effects.push(Effect::Measure(Metric::Events("accepted"), 1));
+        count(&[Fate::Dropped], effects);
+        self.encode_homeless(encode)
+    }
+
+    fn encode_homeless(&mut self, encode: &mut dyn FnMut(u64, u64) -> Vec<u8>) -> Vec<u8> {
+        let (writer, seq) = &mut self.homeless;
+        *seq = seq.saturating_add(1);
+        encode(*writer, *seq)
     }
 
     /// Takes an event over. `encode` is told writer and seq; what it makes comes back.
@@ -70,7 +124,10 @@ impl Exporter {
         effects.push(Effect::Measure(Metric::Events("accepted"), 1));
         let mut pushed = self.pool.push(store, now, encode);
         // One large event may take the room of several small ones.
-        while matches!(pushed, Err(PushError::Full)) && self.drop_oldest(store, now, effects) {
+        while self.sink.on_full == OnFull::DropOldest
+            && matches!(pushed, Err(PushError::Full))
+            && self.drop_oldest(store, now, effects)
+        {
             pushed = self.pool.push(store, now, encode);
         }
         if let Ok((_, event)) = pushed {
@@ -79,10 +136,8 @@ impl Exporter {
             }
             return event;
         }
-        // Shared data fails: the log is the only place left.
-        let (writer, seq) = &mut self.homeless;
-        *seq = seq.saturating_add(1);
-        let event = encode(*writer, *seq);
+        // Shared data fails, or events were larger than was thought when their exchanges were let in: the log is the only place left.
+        let event = self.encode_homeless(encode);
         dead_letter(&event, effects);
         event
     }
@@ -134,10 +189,16 @@ impl Exporter {
         match answer {
             Answer::Delivered => {
                 self.backoff.succeeded();
+                self.batch_bytes = self.batch_bytes.saturating_add(self.batch_bytes / 64).min(self.sink.batch_bytes);
+                self.measure_delay(&items, now, effects);
                 self.finish(&items, Fate::Delivered, store, now, effects);
             }
             Answer::Condemned => {
                 self.backoff.succeeded();
+                if status == Some(413) {
+                    let bytes: usize = items.iter().map(|item| self.bytes_of(*item)).sum();
+                    self.batch_bytes = (bytes / 2).clamp(MIN_BATCH_BYTES.min(self.sink.batch_bytes), self.batch_bytes);
+                }
                 self.condemn(items, store, now, effects);
             }
             Answer::Retry => {
@@ -149,6 +210,41 @@ impl Exporter {
         if self.is_batch_due(now) {
             self.send(store, now, effects);
         }
+    }
+
+    /// Whether the bodies of answers say anything that matters.
+    #[must_use]
+    pub fn reads_answers(&self) -> bool {
+        self.sink.format == Format::OtlpLogs
+    }
+
+    /// The body of an answer, to be told before the answer itself. What a collector rejects of a batch that it takes is not sent again (OTLP:
+    /// `partialSuccess`), and so counts as delivered; it is counted once more by itself.
+    pub fn on_answer_body(&self, body: &[u8], effects: &mut Vec<Effect>) {
+        if !self.reads_answers() {
+            return;
+        }
+        if let Some((rejected, message)) = format::rejected_records(body) {
+            effects.push(Effect::Measure(Metric::EventsRejected, rejected));
+            let text =
+                format!("meterr: the collector rejected {rejected} log records of a batch that it took: {message}");
+            effects.push(Effect::Log(Level::Warn, text));
+        }
+    }
+
+    /// From the end of its exchange until now, for each event that arrived.
+    fn measure_delay(&self, items: &[Item], now: Timestamp, effects: &mut Vec<Effect>) {
+        let came = |item: &Item| self.ring(*item)?.came(item.seq);
+        let delays = items.iter().filter_map(came).map(|came| now.millis().saturating_sub(came));
+        effects.extend(delays.map(|delay| Effect::Measure(Metric::EventDeliveryMs, delay)));
+    }
+
+    fn ring(&self, item: Item) -> Option<&Ring> {
+        self.pool.rings.iter().find(|ring| ring.number == item.ring)
+    }
+
+    fn bytes_of(&self, item: Item) -> usize {
+        self.ring(item).map_or(0, |ring| ring.bytes_of(item.seq))
     }
 
     /// The host refused to start a callout.
@@ -251,8 +347,7 @@ impl Exporter {
     }
 
     fn is_ours(&self, item: Item) -> bool {
-        let ring = self.pool.rings.iter().find(|ring| ring.number == item.ring);
-        ring.is_some_and(|ring| (ring.head.tail..ring.head.next).contains(&item.seq))
+        self.ring(item).is_some_and(|ring| (ring.head.tail..ring.head.next).contains(&item.seq))
     }
 
     /// The oldest waiting events, up to the bounds of a batch. Events of condemned batches are none of them.
@@ -262,8 +357,7 @@ impl Exporter {
         for ring in &self.pool.rings {
             for (seq, _) in ring.waiting() {
                 let size = ring.bytes_of(seq).saturating_add(1);
-                let is_full =
-                    items.len() >= self.sink.batch_events || bytes.saturating_add(size) > self.sink.batch_bytes;
+                let is_full = items.len() >= self.sink.batch_events || bytes.saturating_add(size) > self.batch_bytes;
                 if is_full && !items.is_empty() {
                     return items;
                 }
@@ -292,8 +386,7 @@ impl Exporter {
             return;
         }
         for item in &items {
-            let ring = self.pool.rings.iter().find(|ring| ring.number == item.ring);
-            match ring.map(|ring| ring.read(store, item.seq)) {
+            match self.ring(*item).map(|ring| ring.read(store, item.seq)) {
                 Some(Ok(Slot::Event { event, .. })) => log_dead_letter(&event, effects),
                 Some(Ok(Slot::Done(_))) | None => {}
                 Some(Err(_)) => {

@@ -18,6 +18,8 @@ const SPARE: u64 = 4;
 const MIN_SPARE: u64 = 8;
 /// A slot for each so many bytes of a ring: events of half the usual size fill slots and bytes alike.
 const BYTES_PER_SLOT: usize = 512;
+/// What an event is expected to take at least.
+const USUAL_BYTES: usize = 4 * BYTES_PER_SLOT;
 /// After a look at all rings that found no room, the next look comes so much later.
 const LOOK_AGAIN_MS: u64 = 1_000;
 /// Looks at a lease that is too long, with a tick of [`LOOK_AGAIN_MS`] between them: as long as a lease.
@@ -32,6 +34,8 @@ pub(super) struct Pool {
     slots: u64,
     pub(super) rings: Vec<Ring>,
     no_room_until: u64,
+    /// What an event is expected to take.
+    usual_bytes: usize,
     /// Leases that end later than any that is given now, and how often they were seen.
     too_long: Vec<(u8, u64, u8)>,
     random: Random,
@@ -59,6 +63,7 @@ impl Pool {
             slots,
             rings: Vec::new(),
             no_room_until: 0,
+            usual_bytes: USUAL_BYTES,
             too_long: Vec::new(),
             random,
         }
@@ -79,7 +84,10 @@ impl Pool {
             let Some(ring) = self.rings.get_mut(at) else { return Err(PushError::Full) };
             let event = encode(ring.head.writer, ring.head.next);
             match ring.push(store, &event, self.ring_bytes, now) {
-                Ok(()) => return Ok((at, event)),
+                Ok(()) => {
+                    self.learn(event.len());
+                    return Ok((at, event));
+                }
                 // Its number in another ring may be longer by some digits.
                 Err(PushError::Full) => needed = event.len().saturating_add(32),
                 Err(PushError::Lost) => {
@@ -88,6 +96,25 @@ impl Pool {
             }
         }
         Err(PushError::Lost)
+    }
+
+    /// The largest event so far is what is expected, and slowly less.
+    fn learn(&mut self, bytes: usize) {
+        let slowly = self.usual_bytes.saturating_sub(self.usual_bytes.saturating_sub(bytes) / 64);
+        self.usual_bytes = slowly.max(bytes).max(USUAL_BYTES);
+    }
+
+    /// Whether so many events of usual size find room, after claiming what rings are free.
+    pub(super) fn has_room_for(&mut self, events: usize, store: &dyn SharedStore, now: Timestamp) -> bool {
+        loop {
+            let room = self.rings.iter().map(|ring| ring.room(self.ring_bytes, self.usual_bytes));
+            if room.fold(0_usize, usize::saturating_add) >= events {
+                return true;
+            }
+            if self.claim_another(store, now).is_err() {
+                return false;
+            }
+        }
     }
 
     /// The first ring of ours with room for so many bytes, or a new one.

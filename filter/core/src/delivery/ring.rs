@@ -178,6 +178,15 @@ impl Ring {
         self.head.queued() == 0 || (self.head.queued() < self.head.slots && sum <= max_bytes as u64)
     }
 
+    /// How many events of that size fit.
+    pub(super) fn room(&self, max_bytes: usize, size: usize) -> usize {
+        let slots = self.head.slots.saturating_sub(self.head.queued());
+        let bytes = (max_bytes as u64).saturating_sub(self.bytes) / (size.max(1) as u64);
+        // A single event always does.
+        let least = u64::from(self.head.queued() == 0);
+        usize::try_from(slots.min(bytes).max(least)).unwrap_or(usize::MAX)
+    }
+
     /// Puts an event in: slot first, then head, so that a head never points at nothing.
     pub(super) fn push(
         &mut self,
@@ -336,6 +345,11 @@ impl Ring {
     fn seen(&self, seq: u64) -> Option<&Entry> {
         let place = seq.checked_sub(self.head.tail)?;
         self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    /// When an event came, while it is in the ring.
+    pub(super) fn came(&self, seq: u64) -> Option<u64> {
+        self.seen(seq).map(|entry| entry.came)
     }
 
     pub(super) fn bytes_of(&self, seq: u64) -> usize {

@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{spec::Sink, *};
+use super::{
+    spec::{OnFull, Sink},
+    *,
+};
 use crate::{
     effect::{Callout, Effect},
+    event::format::Format,
     metric::Metric,
     store::{MemoryStore, SharedStore, StoreError, Version},
     time::Timestamp,
 };
 
+mod answers;
 mod faults;
 
 fn sink() -> Sink {
@@ -19,6 +24,8 @@ fn sink() -> Sink {
         cluster: "collector".to_owned(),
         authority: "collector.local".to_owned(),
         path: "/v1/events".to_owned(),
+        format: Format::CloudEvents,
+        gzip: false,
         headers: Vec::new(),
         timeout_ms: 5_000,
         batch_events: 4,
@@ -28,6 +35,7 @@ fn sink() -> Sink {
         retry_max_ms: 2_000,
         give_up_after_secs: 86_400,
         queue_bytes: 1 << 20,
+        on_full: OnFull::DropOldest,
         heartbeat_secs: 60,
     }
 }
