@@ -189,6 +189,11 @@ const FLAGS: [(Flag, &str); 17] = [
 pub struct Flags(u32);
 
 impl Flags {
+    /// The codes that an event may hold.
+    pub fn codes() -> impl Iterator<Item = &'static str> {
+        FLAGS.into_iter().map(|(_, code)| code)
+    }
+
     /// No anomaly.
     pub const NONE: Self = Self(0);
 
