@@ -45,17 +45,24 @@ fn sink() -> Sink {
 struct Store {
     memory: MemoryStore,
     refuses_heads: Cell<bool>,
+    /// How often it was read, how many bytes that copied, and how often it was written.
+    asked: Cell<(u64, u64, u64)>,
 }
 
 impl SharedStore for Store {
     fn read(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
-        self.memory.read(key)
+        let found = self.memory.read(key)?;
+        let (reads, bytes, writes) = self.asked.get();
+        self.asked.set((reads + 1, bytes + found.as_ref().map_or(0, |(value, _)| value.len() as u64), writes));
+        Ok(found)
     }
 
     fn swap(&self, key: &[u8], value: &[u8], version: Version) -> Result<(), StoreError> {
         if self.refuses_heads.get() && key.ends_with(b"/h") {
             return Err(StoreError::Conflict);
         }
+        let (reads, bytes, writes) = self.asked.get();
+        self.asked.set((reads, bytes, writes + 1));
         self.memory.swap(key, value, version)
     }
 

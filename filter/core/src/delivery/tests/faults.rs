@@ -35,6 +35,24 @@ fn ok_what_is_done_frees_its_bytes() {
 }
 
 #[test]
+fn ok_the_way_of_an_event_takes_few_operations_on_the_store() {
+    let mut world = World::new(1, Sink { batch_events: 10, ..sink() });
+    // Twice around the ring of 32 slots, so that no key is new.
+    for _ in 0..6 {
+        (0..10).for_each(|_| world.accept(0));
+        world.answer(0, Some(204));
+    }
+    world.store.asked.set((0, 0, 0));
+    (0..10).for_each(|_| world.accept(0));
+    world.answer(0, Some(204));
+    let (reads, bytes, writes) = world.store.asked.get();
+    // In: the old slot and the head, read and written. Out: its slot, read once and written once. The head once more for all ten.
+    assert_eq!((reads, writes), (10 * 3 + 1, 10 * 3 + 1));
+    assert!(bytes < 10 * (9 + 113 + 600) + 113, "{bytes} bytes: each event is read once");
+    assert_eq!(world.count("delivered"), 70);
+}
+
+#[test]
 fn ok_a_clock_set_back_keeps_no_ring_of_a_dead_owner_for_long() {
     let mut world = World::new(2, sink());
     world.accept(0);
