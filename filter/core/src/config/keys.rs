@@ -419,7 +419,7 @@ pub(super) static KEYS: &[Key] = &[
         "sink.batch.max_bytes",
         Integer(1_024, 16_777_216, "bytes"),
         Json("262144"),
-        "Most bytes, unless one event alone is larger.",
+        "Most bytes of its events as CloudEvents, unless one event alone is larger. As `otlp_logs` they take two to three times as many.",
     ),
     key("sink.batch.max_delay_ms", Integer(0, 60_000, "ms"), Json("50"), "Longest wait for a batch to fill."),
     key("sink.retry", Object, Json("{}"), "Exponential backoff with full jitter."),

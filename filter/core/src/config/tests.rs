@@ -3,7 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     backpressure::Mode,
+    delivery::spec::OnFull,
     dialect::ErrorShape,
+    event::format::Format,
     identity::Source,
     limit::spec::{Calendar, Reserve, Window},
     provider::RateLimitFamily,
@@ -65,6 +67,22 @@ fn err_secrets_are_not_repeated() {
     )
     .expect_err("wrong");
     assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
+fn ok_the_sink_as_it_is_told() {
+    let sink = |more: &Value| {
+        let mut sink = json!({ "cluster": "c" });
+        sink.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        parse(&json!({ "sink": sink })).expect("valid").sink
+    };
+    let usual = sink(&json!({}));
+    assert_eq!((usual.format, usual.gzip, usual.on_full), (Format::CloudEvents, false, OnFull::DropOldest));
+    let other = sink(&json!({ "format": "otlp_logs", "gzip": true, "queue": { "on_full": "reject_requests" } }));
+    assert_eq!((other.format, other.gzip, other.on_full), (Format::OtlpLogs, true, OnFull::RejectRequests));
+    assert_eq!(sink(&json!({ "format": "ndjson" })).format, Format::Ndjson);
+    parse(&json!({ "sink": { "cluster": "c", "format": "xml", "gzip": 1, "queue": { "on_full": "wait" } } }))
+        .expect_err("three problems");
 }
 
 #[test]
