@@ -143,7 +143,9 @@ impl Pool {
                 continue;
             }
             let Ok(read) = ring::read_head(store, number) else { continue };
-            let fits = read.is_none_or(|(head, _)| head.is_free(now) && head.queued() == 0);
+            // An empty one with a lease from before the clock went back: should its owner live, it finds another one.
+            let is_left = |head: &Head| head.is_free(now) || head.is_too_long(now);
+            let fits = read.is_none_or(|(head, _)| is_left(&head) && head.queued() == 0);
             if fits && self.take(store, number, read, now) {
                 return Ok(());
             }
@@ -208,7 +210,7 @@ impl Pool {
         if head.is_free(now) {
             return true;
         }
-        if head.lease_until <= now.millis().saturating_add(LEASE_MS) {
+        if !head.is_too_long(now) {
             return false;
         }
         let looks = seen.filter(|(_, until, _)| *until == head.lease_until).map_or(0, |(.., looks)| looks);

@@ -69,6 +69,23 @@ fn ok_a_clock_set_back_keeps_no_ring_of_a_dead_owner_for_long() {
 }
 
 #[test]
+fn ok_a_clock_set_back_leaves_room_in_rings_of_dead_owners() {
+    // Sixteen rings and eight spare ones.
+    let mut world = World::new(1, Sink { queue_bytes: 65_536, ..sink() });
+    for _ in 0..24 {
+        world.accept(0);
+        world.wait(25);
+        world.answer(0, Some(204));
+        world.crash(0);
+    }
+    world.now = Timestamp(world.now.0 - 3_600_000_000_000);
+    world.accept(0);
+    assert_eq!((world.count("delivered"), world.count("dead_lettered")), (24, 0));
+    world.settle();
+    assert_eq!(world.count("delivered"), 25);
+}
+
+#[test]
 fn ok_a_clock_set_back_takes_no_ring_from_a_living_owner() {
     let mut world = World::new(2, sink());
     world.accept(0);
