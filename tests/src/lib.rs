@@ -14,3 +14,5 @@ pub mod server;
 pub mod sim;
 pub mod stack;
 pub mod tap;
+pub mod vm;
+pub mod workload;
