@@ -1,4 +1,4 @@
-//! What an exchange may cost the proxy, in counts: hostcalls, bytes copied into the VM, instructions. Wants `scripts/build`.
+//! What an exchange may cost the proxy, in counts: hostcalls, bytes copied into the VM, steps of the program. Wants `scripts/build`.
 
 use std::{collections::BTreeMap, fs};
 
@@ -7,8 +7,8 @@ use meterr_tests::{
     vm::{Budget, Measured},
 };
 
-/// Instructions depend on the compiler, which may be another one's tomorrow.
-const FUEL_TOLERANCE_PERCENT: u64 = 5;
+/// Steps depend on the compiler, which may be another one's tomorrow.
+const STEPS_TOLERANCE_PERCENT: u64 = 5;
 
 /// Each figure is within its budget. One that fell by more than the tolerance has a budget that is too large: nobody would see it rise
 /// again. `METERR_BLESS=1` writes the budgets anew; a reviewer sees which rose.
@@ -27,7 +27,7 @@ fn ok_within_the_budget() {
     let mut wrong = Vec::new();
     for (name, total) in &totals {
         for ((figure, value), (_, most)) in total.figures().into_iter().zip(budgets[name].figures()) {
-            let tolerance = if figure == "fuel" { most * FUEL_TOLERANCE_PERCENT / 100 } else { 0 };
+            let tolerance = if figure == "steps" { most * STEPS_TOLERANCE_PERCENT / 100 } else { 0 };
             if value > most + tolerance {
                 wrong.push(format!("{name}: {figure} is {value}, more than its budget of {most}"));
             } else if value + tolerance < most {

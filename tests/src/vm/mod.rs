@@ -1,4 +1,4 @@
-//! The compiled filter in an interpreter, with a host that counts: what each callback costs in hostcalls, bytes and instructions.
+//! The compiled filter in an interpreter, with a host that counts: what each callback costs in hostcalls, bytes and steps.
 //!
 //! Time on a shared machine is noise; counts are the same everywhere. The host answers as Envoy does where the filter can tell the
 //! difference, and knows nothing that the filter does not ask for.
@@ -7,6 +7,7 @@ mod exchange;
 mod host;
 mod imports;
 mod profile;
+mod steps;
 
 use std::{fs, path::Path};
 
@@ -18,7 +19,7 @@ use host::Host;
 pub use profile::{Budget, Calls, Profile};
 
 /// More than any callback takes: what loops for ever ends.
-const FUEL: u64 = 1 << 50;
+const MOST_STEPS: u64 = 1 << 50;
 /// The root context's id.
 const ROOT: i32 = 1;
 
@@ -39,11 +40,15 @@ impl Vm {
         let bytes = fs::read(wasm).with_context(|| format!("{} is missing: run scripts/build", wasm.display()))?;
         let mut config = Config::default();
         // Translated before it runs: translation would be charged to whoever calls a function first.
-        config.consume_fuel(true).compilation_mode(CompilationMode::Eager).ignore_custom_sections(true);
+        config
+            .consume_fuel(true)
+            .operator_cost(steps::costs())
+            .compilation_mode(CompilationMode::Eager)
+            .ignore_custom_sections(true);
         let engine = Engine::new(&config);
         let module = Module::new(&engine, &bytes[..])?;
         let mut store = Store::new(&engine, Host::new(configuration.to_string().into_bytes()));
-        store.set_fuel(FUEL)?;
+        store.set_fuel(MOST_STEPS)?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker)?;
         let instance = linker.instantiate_and_start(&mut store, &module)?;
@@ -70,11 +75,11 @@ impl Vm {
     /// Calls back, and charges what it costs to that callback.
     fn call<P: WasmParams, R: WasmResults>(&mut self, name: &'static str, parameters: P) -> Result<R> {
         let function: TypedFunc<P, R> = self.instance.get_typed_func(&self.store, name)?;
-        self.store.set_fuel(FUEL)?;
+        self.store.set_fuel(MOST_STEPS)?;
         self.host_mut().callback = name;
         let result =
             function.call(&mut self.store, parameters).with_context(|| format!("{name}: {:?}", self.host().log))?;
-        let used = FUEL - self.store.get_fuel()?;
+        let used = MOST_STEPS - self.store.get_fuel()?;
         self.host_mut().profile.entered(name, used);
         Ok(result)
     }

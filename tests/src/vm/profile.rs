@@ -19,7 +19,7 @@ pub struct Calls {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Callback {
     entries: u64,
-    fuel: u64,
+    steps: u64,
     calls: BTreeMap<&'static str, Calls>,
 }
 
@@ -28,10 +28,10 @@ struct Callback {
 pub struct Profile(BTreeMap<&'static str, Callback>);
 
 impl Profile {
-    pub(super) fn entered(&mut self, callback: &'static str, fuel: u64) {
+    pub(super) fn entered(&mut self, callback: &'static str, steps: u64) {
         let callback = self.0.entry(callback).or_default();
         callback.entries += 1;
-        callback.fuel += fuel;
+        callback.steps += steps;
     }
 
     pub(super) fn called(&mut self, callback: &'static str, hostcall: &'static str) {
@@ -50,7 +50,7 @@ impl Profile {
         for (name, more) in &other.0 {
             let callback = self.0.entry(name).or_default();
             callback.entries += more.entries;
-            callback.fuel += more.fuel;
+            callback.steps += more.steps;
             for (hostcall, more) in &more.calls {
                 let calls = callback.calls.entry(hostcall).or_default();
                 calls.count += more.count;
@@ -67,7 +67,7 @@ impl Profile {
         let mut total = Budget::default();
         for callback in self.0.values() {
             total.callbacks += callback.entries;
-            total.fuel += callback.fuel;
+            total.steps += callback.steps;
             for calls in callback.calls.values() {
                 total.returning += calls.returning;
                 total.plain += calls.count - calls.returning;
@@ -82,7 +82,7 @@ impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, callback) in &self.0 {
             let name = name.trim_start_matches("proxy_on_");
-            writeln!(f, "  {name:<22} {:>3} × {:>9} fuel", callback.entries, callback.fuel)?;
+            writeln!(f, "  {name:<22} {:>3} × {:>9} steps", callback.entries, callback.steps)?;
             for (hostcall, calls) in &callback.calls {
                 let bytes = if calls.returning > 0 { format!(", {} B", calls.bytes) } else { String::new() };
                 writeln!(f, "      {:>3} {}{bytes}", calls.count, hostcall.trim_start_matches("proxy_"))?;
@@ -104,8 +104,8 @@ pub struct Budget {
     pub plain: u64,
     /// Bytes given to the module.
     pub bytes: u64,
-    /// Instructions, in the interpreter's measure: about one for each WebAssembly operator.
-    pub fuel: u64,
+    /// Functions entered, branches taken and turns of loops.
+    pub steps: u64,
 }
 
 impl Budget {
@@ -117,7 +117,7 @@ impl Budget {
             ("returning", self.returning),
             ("plain", self.plain),
             ("bytes", self.bytes),
-            ("fuel", self.fuel),
+            ("steps", self.steps),
         ]
     }
 }

@@ -51,7 +51,7 @@ struct Arguments {
     /// Also with 1, 4 and 16 applicable limits, compared with none.
     #[arg(long)]
     limits: bool,
-    /// Measures nothing in time: counts hostcalls, bytes and instructions of one exchange of each kind, callback by callback.
+    /// Measures nothing in time: counts hostcalls, bytes and steps of one exchange of each kind, callback by callback.
     #[arg(long)]
     profile: bool,
     /// Writes the results here.

@@ -109,12 +109,12 @@ pub(crate) fn profile(measured: &Measured) -> String {
     let _infallible = writeln!(
         out,
         "{:<16} {:>10} {:>10} {:>10} {:>10} {:>12}",
-        "", "callbacks", "returning", "plain", "bytes", "fuel"
+        "", "callbacks", "returning", "plain", "bytes", "steps"
     );
     for (name, total) in measured.totals() {
         let _infallible = write!(out, "{name:<16}");
         for (figure, value) in total.figures() {
-            let width = if figure == "fuel" { 12 } else { 10 };
+            let width = if figure == "steps" { 12 } else { 10 };
             let _infallible = write!(out, " {value:>width$}");
         }
         out.push('\n');
