@@ -12,8 +12,8 @@ use crate::workload::{self, CHUNKS, Replies, Workload};
 
 /// Bytes in which a request's body arrives: what Envoy reads from a socket at once.
 const PIECE: usize = 128 * 1024;
-/// Exchanges before one is measured: metrics are defined, counters and rings are there.
-const WARM_UP: usize = 3;
+/// Exchanges before one is measured: metrics are defined, counters and rings are there, and the estimator knows the model.
+const WARM_UP: usize = 20;
 /// Exchanges whose events go out together.
 const BATCH: usize = 100;
 
