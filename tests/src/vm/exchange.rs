@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use super::{
     Budget, Profile, ROOT, Vm,
@@ -62,14 +63,33 @@ impl Measured {
 impl Vm {
     /// One exchange from its request's headers to its end; gives back what one chunk in the middle of a stream cost.
     fn exchange(&mut self, workload: Workload, replies: &Replies) -> Result<Option<Profile>> {
-        let message = workload.request(0);
-        let (headers, body) = request(&message)?;
+        let chunk = self.pass(&workload.request(0), PIECE, workload, replies)?;
+        self.verify()?;
+        Ok(chunk)
+    }
+
+    /// A chat whose request has that body, which comes in pieces of that size, and whose reply is that JSON: the event's data.
+    ///
+    /// # Errors
+    /// If it does not end as it must.
+    pub fn chat(&mut self, body: &[u8], piece: usize, reply: &[u8]) -> Result<Value> {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
+        let replies = Replies { chat: [head.as_bytes(), reply].concat(), ..Replies::new() };
+        let headers = "POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\nx-tenant: t\r\ncontent-length";
+        let message = [format!("{headers}: {}\r\n\r\n", body.len()).as_bytes(), body].concat();
+        self.pass(&message, piece, Workload::Chat2k, &replies)?;
+        let event = self.host_mut().states.remove(&b"meterr"[..]).context("an event")?;
+        Ok(serde_json::from_slice::<Value>(&event)?["data"].take())
+    }
+
+    fn pass(&mut self, message: &[u8], piece: usize, workload: Workload, replies: &Replies) -> Result<Option<Profile>> {
+        let (headers, body) = request(message)?;
         let context = self.next_context;
         self.next_context += 1;
         self.host_mut().headers.insert(REQUEST, headers);
         self.call::<_, ()>("proxy_on_context_create", (context, ROOT))?;
         let held = self.call::<_, i32>("proxy_on_request_headers", (context, 0, 0))? != 0;
-        let mut pieces: Vec<&[u8]> = body.chunks(PIECE).collect();
+        let mut pieces: Vec<&[u8]> = body.chunks(piece).collect();
         // The end comes by itself.
         pieces.push(&[]);
         let sent = self.body("proxy_on_request_body", REQUEST_BODY, context, &pieces, held)?;
@@ -81,7 +101,6 @@ impl Vm {
             }
             self.call::<_, ()>(name, context)?;
         }
-        self.verify()?;
         Ok(chunk)
     }
 
