@@ -211,6 +211,15 @@ impl Envoy {
         Ok(reqwest::blocking::get(format!("http://{}{path}", self.admin))?.error_for_status()?.text()?)
     }
 
+    /// Asks the admin interface to do something.
+    ///
+    /// # Errors
+    /// If it does not answer, or refuses.
+    pub fn admin_post(&self, path: &str) -> Result<String> {
+        let client = reqwest::blocking::Client::new();
+        Ok(client.post(format!("http://{}{path}", self.admin)).send()?.error_for_status()?.text()?)
+    }
+
     fn listener_address(&self) -> Result<SocketAddr> {
         let listeners: Value = serde_json::from_str(&self.admin_get("/listeners?format=json")?)?;
         let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     collector::{Collector, Mode},
-    envoy::{Envoy, REFERENCE, Setup, root},
+    envoy::{ACCESS_LOG, Envoy, REFERENCE, Setup, root},
     example,
     line::{Line, Refusal},
     prometheus::Metrics,
@@ -402,6 +402,17 @@ impl Stack {
         let provider = provider.into_iter().map(tell("provider"));
         let collector = collector.into_iter().map(tell("collector"));
         provider.chain(collector).chain(envoy.map(str::to_owned).map(tell("Envoy"))).collect()
+    }
+
+    /// Ends Envoy as an operator would, by SIGTERM, and gives back what its access log then holds.
+    ///
+    /// # Panics
+    /// If it was ended before.
+    pub fn end_envoy(mut self) -> Vec<Value> {
+        let log = self.directory.path().join(ACCESS_LOG);
+        drop(self.envoy.take().expect("it runs"));
+        let log = fs::read_to_string(log).unwrap_or_default();
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     /// The end of a test: nobody complained, nothing panicked.

@@ -28,13 +28,17 @@ const ROWS: [&str; 12] = [
 ];
 
 fn stack(mode: &str) -> Stack {
+    stack_of(&json!({ "mode": mode }))
+}
+
+fn stack_of(backpressure: &Value) -> Stack {
     Stack::start_at(|provider| {
         let authority = provider.to_string();
         let row = |id: &&str| json!({ "id": id, "authority": authority, "tls": false });
         let mut extra: Vec<Value> = ROWS.iter().map(row).collect();
         extra.push(json!({ "id": "corp", "hosts": ["llm.corp.internal"], "dialects": ["openai.chat"], "tls": false,
             "authority": authority, "rate_limit_headers": "ietf", "error_shape": "tgi" }));
-        let more = json!({ "providers": { "backpressure": { "mode": mode }, "extra": extra } });
+        let more = json!({ "providers": { "backpressure": backpressure, "extra": extra } });
         Options { more, ..Options::default() }
     })
 }
@@ -311,9 +315,41 @@ fn ok_a_refusal_without_a_time_holds_nobody() {
 }
 
 #[test]
-fn err_waiting_in_a_queue_is_not_built_yet() {
-    let log = Stack::refused(
-        &json!({ "sink": { "cluster": "collector" }, "providers": { "backpressure": { "mode": "queue" } } }),
+fn ok_requests_wait_until_the_time_of_the_provider_has_come() {
+    const WAITING: usize = 40;
+    let stack = stack_of(&json!({ "mode": "queue", "queue": { "max_wait_ms": 20_000, "max_waiting": 100 } }));
+    let refused = json!({ "status": 429, "headers": { "retry-after": "3" } });
+    assert_eq!(ask(&stack, CHAT, "gpt-4o", &refused).status, 429);
+    let asked = |_| ask(&stack, CHAT, "gpt-4o", &json!({})).status;
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..WAITING).map(|nth| scope.spawn(move || asked(nth))).collect();
+        stack.wait_for("nobody waits", |stack| stack.prometheus().count("meterr_queue_waiting", &[]) > 0);
+        assert_eq!(stack.provider().exchanges(), 1, "while anybody waits, none has reached the provider");
+        assert_eq!(ask(&stack, CHAT, "gpt-4o-mini", &json!({})).status, 200, "another model does not wait");
+        threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    });
+    assert_eq!(statuses, [200; WAITING]);
+    let events = stack.events(WAITING + 2);
+    let waited: Vec<&Value> = events.iter().filter(|event| event["data"]["queue_ms"].is_u64()).collect();
+    // Each names the time that was told, and none has gone on before it.
+    for event in &waited {
+        let told = &event["data"]["limits"][0];
+        assert_eq!((&told["id"], &told["decision"]), (&json!("provider"), &json!("admitted")), "{event:#}");
+        assert!(event["time"].as_str() >= told["reset_at"].as_str(), "{event:#}");
+    }
+    println!("{} of {WAITING} waited until the provider's time had come, and all were answered", waited.len());
+    assert!(waited.len() >= WAITING / 2);
+    let metrics = stack.prometheus();
+    assert_eq!(
+        metrics.count("meterr_queue_total", &[("limit", "provider"), ("result", "admitted")]),
+        waited.len() as u64
     );
-    assert!(log.contains("providers.backpressure.mode") && log.contains("off, report_only, reject"), "{log}");
+
+    // What would have to wait for too long is told so at once, in the provider's own words.
+    let refused = json!({ "status": 429, "headers": { "retry-after": WAIT.to_string() } });
+    assert_eq!(ask(&stack, CHAT, "o3", &refused).status, 429);
+    let reply = ask(&stack, CHAT, "o3", &json!({}));
+    assert_eq!((reply.status, reply.header("x-should-retry")), (429, Some("false")));
+    assert!(told_ms(&reply) > WAIT * 500);
+    stack.finish();
 }

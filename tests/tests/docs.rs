@@ -151,3 +151,25 @@ fn ok_each_configuration_file_holds_a_configuration_that_the_filter_takes() {
     }
     assert!(count > 1, "{count} configurations were found");
 }
+
+#[test]
+fn ok_every_flag_is_explained_and_links_lead_somewhere() {
+    let text = fs::read_to_string(root().join("envoy/operating.md")).expect("the page");
+    for flag in meterr_core::usage::Flags::codes() {
+        assert!(text.contains(&format!("`{flag}`")), "{flag} is not explained");
+    }
+    // Links within the repository lead somewhere.
+    for page in
+        ["README.md", "envoy/README.md", "envoy/operating.md", ".github/CONTRIBUTING.md", ".github/CHANGELOG.md"]
+    {
+        let path = root().join(page);
+        let text = fs::read_to_string(&path).expect("a page");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") {
+                let there = path.parent().expect("a folder").join(file);
+                assert!(there.exists(), "{page}: {target} leads nowhere");
+            }
+        }
+    }
+}

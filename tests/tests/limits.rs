@@ -175,6 +175,55 @@ fn ok_waits_end_when_the_client_leaves_the_time_is_up_or_there_is_no_place() {
 }
 
 #[test]
+fn ok_a_drain_lets_those_go_on_who_wait() {
+    const CLIENTS: usize = 30;
+    let stack = stack(json!([{ "id": "rps", "per": ["tenant"], "unit": "requests", "amount": 10, "on_exceed": "queue",
+        "queue": { "max_wait_ms": 30_000, "max_waiting": 100 }, "window": { "kind": "fixed", "per": "second" } }]));
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| ask(&stack, "acme", &json!({})).status)).collect();
+        stack.wait_for("nobody waits", |stack| stack.prometheus().count("meterr_queue_waiting", &[]) > 0);
+        stack.envoy().admin_post("/drain_listeners?graceful").expect("it drains");
+        threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    });
+    assert_eq!(statuses, [200; CLIENTS]);
+    let events = stack.events(CLIENTS);
+    assert!(events.iter().any(|event| event["data"]["queue_ms"].as_u64() > Some(0)));
+    assert!(events.iter().all(|event| event["data"]["outcome"] == "completed"), "{events:#?}");
+    stack.finish();
+}
+
+#[test]
+fn ok_whoever_waits_when_envoy_ends_is_told_so_and_stands_in_the_access_log() {
+    const WAITING: usize = 20;
+    let stack = stack(json!([{ "id": "one", "per": ["tenant"], "unit": "requests", "amount": 1, "on_exceed": "queue",
+        "queue": { "max_wait_ms": 600_000, "max_waiting": 100 }, "window": { "kind": "fixed", "per": "month" } }]));
+    assert_eq!(ask(&stack, "acme", &json!({})).status, 200);
+    let url = format!("http://{}{CHAT}", stack.envoy().listener);
+    let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(120)).build().expect("a client");
+    let threads: Vec<_> = (0..WAITING)
+        .map(|_| {
+            let request = client.post(&url).header("x-tenant", "acme").header("authorization", "Bearer sk-test");
+            let request = request.body(chat("gpt-4o-mini", false).to_string());
+            thread::spawn(move || request.send())
+        })
+        .collect();
+    stack.wait_for("not all wait", |stack| stack.prometheus().count("meterr_queue_waiting", &[]) == WAITING as u64);
+    let log = stack.end_envoy();
+    for thread in threads {
+        assert!(thread.join().expect("no panic").is_err(), "the connection ends; nobody waits for a time-out");
+    }
+    let events: Vec<Value> = log
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line["meterr"].as_str()?).ok())
+        .filter(|event| event["data"]["queue_ms"].is_u64())
+        .collect();
+    assert_eq!(events.len(), WAITING, "{log:#?}");
+    for event in &events {
+        assert_fields(&event["data"], &json!({ "outcome": "client_aborted", "usage_status": "none" }));
+    }
+}
+
+#[test]
 fn ok_a_trial_refuses_nobody_and_alerts_are_told_once() {
     let stack = stack(json!([
         { "id": "trial", "per": ["tenant"], "unit": "requests", "amount": 3, "on_exceed": "report_only",

@@ -10,7 +10,7 @@ use crate::{
     host::Host,
     identity::credential::CredentialKey,
     limit::{
-        Alert, Subject, Unsettled,
+        Alert, EPOCH_SECS, Subject, Unsettled,
         queue::{LOOK_MS, Queue},
     },
     metric::Metric,
@@ -18,6 +18,7 @@ use crate::{
     setup::Setup,
     store::StoreError,
     tag::SeriesTable,
+    time::Timestamp,
 };
 
 /// Shared-data key of the process's random credential key, used where the environment has none.
@@ -41,6 +42,8 @@ pub struct Service {
     series: SeriesTable,
     unsettled: Vec<Unsettled>,
     queue: Queue,
+    /// The epoch in which holds were last renewed.
+    epoch: u64,
     tick_ms: u32,
     source: String,
 }
@@ -70,6 +73,7 @@ impl Service {
             series: SeriesTable::new(&config.tags),
             unsettled: Vec::new(),
             queue: Queue::default(),
+            epoch: 0,
             tick_ms: IDLE_TICK_MS,
             source,
             setup: Rc::new(Setup::new(config)),
@@ -91,6 +95,12 @@ impl Service {
         }
         self.exporter.on_tick(host.store, host.now, host.effects);
         self.set_tick(host);
+    }
+
+    /// Whether what open exchanges hold is to be renewed now: [`Exchange::renew_holds`](crate::exchange::Exchange::renew_holds).
+    pub const fn holds_are_due(&mut self, now: Timestamp) -> bool {
+        let epoch = now.secs() / EPOCH_SECS;
+        core::mem::replace(&mut self.epoch, epoch) != epoch
     }
 
     /// The collector answered, or nobody did (`status` absent).

@@ -161,6 +161,11 @@ impl Filter {
     pub(crate) fn on_tick(&mut self, root: u32) {
         let now = Timestamp(abi::now());
         self.root(root, Service::on_tick);
+        if self.roots.get_mut(&root).is_some_and(|root| root.service.holds_are_due(now)) {
+            for stream in self.streams.values_mut().filter(|stream| stream.root == root) {
+                stream.exchange.renew_holds(&SharedData, now);
+            }
+        }
         let silent = |stream: &Stream| {
             stream.root == root && stream.held_since.is_some_and(|since| now.millis_since(since) >= WATCHDOG_MS)
         };

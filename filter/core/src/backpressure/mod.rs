@@ -10,6 +10,7 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    limit::Counter,
     store::{SharedStore, StoreError},
     time::Timestamp,
 };
@@ -38,13 +39,20 @@ pub enum Mode {
     ReportOnly,
     /// Refuse them.
     Reject,
+    /// Let them wait until the provider's time has come, first come first served; those that cannot are refused.
+    Queue {
+        /// Longest wait, in milliseconds.
+        max_wait_ms: u64,
+        /// Most that wait for one credential and model, in one worker.
+        max_waiting: usize,
+    },
 }
 
 /// Back-pressure that is switched on.
 #[derive(Clone, Debug)]
 pub struct Backpressure {
-    /// Whether requests are refused rather than only reported.
-    pub rejects: bool,
+    /// What is done; not [`Mode::Off`].
+    pub mode: Mode,
     /// [`LIMIT_ID`], ready for metrics.
     pub id: Rc<str>,
 }
@@ -53,7 +61,7 @@ impl Backpressure {
     /// `None` if it is off.
     #[must_use]
     pub fn new(mode: Mode) -> Option<Self> {
-        (mode != Mode::Off).then(|| Self { rejects: mode == Mode::Reject, id: Rc::from(LIMIT_ID) })
+        (mode != Mode::Off).then(|| Self { mode, id: Rc::from(LIMIT_ID) })
     }
 }
 
@@ -73,6 +81,14 @@ pub struct Subject<'a> {
 /// A subject as the store knows it: a hash, since keys are never freed and names are of any length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key([u8; 16]);
+
+impl Key {
+    /// The line of those that wait for it.
+    #[must_use]
+    pub const fn counter(self) -> Counter {
+        Counter::of_provider(self.0)
+    }
+}
 
 impl Subject<'_> {
     /// The key of this subject.

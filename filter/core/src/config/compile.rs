@@ -25,11 +25,7 @@ pub(super) fn config(walk: &Walk<'_>, root: &Section<'_>) -> Config {
     let providers = root.section("providers");
     let has_key = walk.env(&identity.credential_key_env).is_some();
     let header_hold = root.switch("header_hold").unwrap_or_default();
-    let backpressure = match providers.section("backpressure").choice("mode") {
-        "report_only" => backpressure::Mode::ReportOnly,
-        "reject" => backpressure::Mode::Reject,
-        _ => backpressure::Mode::Off,
-    };
+    let backpressure = limits::backpressure(&providers.section("backpressure"), header_hold);
     let sections = root.items("limits");
     let limits = limits::limits(
         &sections,

@@ -153,12 +153,26 @@ pub(super) static KEYS: &[Key] = &[
     key("providers.backpressure", Object, Json("{}"), "What providers say of their own rate limits."),
     key(
         "providers.backpressure.mode",
-        Choice(&["off", "report_only", "reject"]),
+        Choice(&["off", "report_only", "queue", "reject"]),
         Json(r#""off""#),
         "What to do while a provider has said that this credential is to wait with this model: nothing and not even to listen \
-         (`off`), to count and tag what would be refused (`report_only`), or to refuse it with 429, the provider's own error shape \
+         (`off`), to count and tag what would be refused (`report_only`), to let it wait until that time has come (`queue`, needs \
+         `header_hold`; what cannot wait is refused), or to refuse it with 429, the provider's own error shape \
          and the time that is left (`reject`). A model that stands in the body is known in time only with `header_hold`; what is \
          not known is let through.",
+    ),
+    key("providers.backpressure.queue", Object, Json("{}"), "Bounds of waiting, with `mode: queue`."),
+    key(
+        "providers.backpressure.queue.max_wait_ms",
+        Integer(1, 600_000, "milliseconds"),
+        Json("2000"),
+        "Longest wait. What would have to wait longer is refused at once.",
+    ),
+    key(
+        "providers.backpressure.queue.max_waiting",
+        Integer(1, 100_000, "requests"),
+        Json("100"),
+        "Most requests that wait for one credential and model in one worker. Further ones are refused at once.",
     ),
     key("limits", Objects(64), Json("[]"), "Limits. A request must pass all that apply to it."),
     key("limits[].id", Text(&text::LIMIT_ID), Required, "Unique id: it stands in refusals, events and metrics."),

@@ -6,9 +6,12 @@ use super::{
     problem::quoted,
     walk::{Node, Section},
 };
-use crate::limit::{
-    Unit,
-    spec::{Calendar, Dimension, Fallback, LimitSpec, Match, OnExceed, Override, Reserve, Window},
+use crate::{
+    backpressure::Mode,
+    limit::{
+        Unit,
+        spec::{Calendar, Dimension, Fallback, LimitSpec, Match, OnExceed, Override, Reserve, Window},
+    },
 };
 
 /// What a limit can count by, labels apart.
@@ -167,30 +170,40 @@ fn applies(section: &Section<'_>) -> Match {
 }
 
 fn on_exceed(section: &Section<'_>, around: &Around) -> OnExceed {
-    let queue = section.section("queue");
-    let (max_wait_ms, max_waiting) = (queue.integer("max_wait_ms"), queue.integer_usize("max_waiting"));
-    match section.choice("on_exceed") {
-        "queue" => {
-            if !around.header_hold {
-                section.report(
-                    "on_exceed",
-                    "\"queue\" without header_hold",
-                    "reject, report_only; or header_hold: true, since a request that waits is held",
-                );
-            }
-            OnExceed::Queue { max_wait_ms, max_waiting }
-        }
-        other => {
-            if section.has("queue") {
-                section.report(
-                    "queue",
-                    format!("bounds of a queue with on_exceed {other}"),
-                    "with on_exceed queue only",
-                );
-            }
-            if other == "report_only" { OnExceed::ReportOnly } else { OnExceed::Reject }
-        }
+    match (section.choice("on_exceed"), queue(section, "on_exceed", around.header_hold)) {
+        (_, Some((max_wait_ms, max_waiting))) => OnExceed::Queue { max_wait_ms, max_waiting },
+        ("report_only", None) => OnExceed::ReportOnly,
+        (_, None) => OnExceed::Reject,
     }
+}
+
+/// `providers.backpressure`.
+pub(super) fn backpressure(section: &Section<'_>, header_hold: bool) -> Mode {
+    match (section.choice("mode"), queue(section, "mode", header_hold)) {
+        (_, Some((max_wait_ms, max_waiting))) => Mode::Queue { max_wait_ms, max_waiting },
+        ("report_only", None) => Mode::ReportOnly,
+        ("reject", None) => Mode::Reject,
+        (_, None) => Mode::Off,
+    }
+}
+
+/// The bounds of waiting, longest time and most requests, where the key `mode` says `queue`.
+fn queue(section: &Section<'_>, mode: &str, header_hold: bool) -> Option<(u64, usize)> {
+    let queue = section.section("queue");
+    let bounds = (queue.integer("max_wait_ms"), queue.integer_usize("max_waiting"));
+    let chosen = section.choice(mode);
+    if chosen != "queue" {
+        if section.has("queue") {
+            let found = format!("bounds of a queue with {mode} {chosen}");
+            section.report("queue", found, format!("with {mode} queue only"));
+        }
+        return None;
+    }
+    if !header_hold {
+        let allowed = "another one; or header_hold: true, since a request that waits is held";
+        section.report(mode, "\"queue\" without header_hold", allowed);
+    }
+    Some(bounds)
 }
 
 fn other_amount(section: &Section<'_>, unit: Unit, per: &[Dimension]) -> Override {

@@ -200,8 +200,22 @@ fn ok_and_err_backpressure() {
     for (name, expected) in [("off", Mode::Off), ("report_only", Mode::ReportOnly), ("reject", Mode::Reject)] {
         assert_eq!(mode(json!({ "mode": name })), Ok(expected));
     }
-    let told = mode(json!({ "mode": "queue" })).expect_err("not built yet");
-    assert!(told.contains("providers.backpressure.mode") && told.contains("report_only"), "{told}");
+    let told = mode(json!({ "mode": "queue" })).expect_err("nothing can be held");
+    assert!(told.contains("providers.backpressure.mode") && told.contains("header_hold"), "{told}");
+    let told = mode(json!({ "mode": "reject", "queue": { "max_waiting": 1 } })).expect_err("nobody waits");
+    assert!(told.contains("providers.backpressure.queue") && told.contains("mode queue only"), "{told}");
+    let queue = |queue: Value| {
+        let backpressure = json!({ "mode": "queue", "queue": queue });
+        let config =
+            json!({ "sink": { "cluster": "c" }, "header_hold": true, "providers": { "backpressure": backpressure } });
+        parse(&config).map(|config| config.backpressure)
+    };
+    assert_eq!(queue(json!({})), Ok(Mode::Queue { max_wait_ms: 2_000, max_waiting: 100 }));
+    assert_eq!(
+        queue(json!({ "max_wait_ms": 9, "max_waiting": 1 })),
+        Ok(Mode::Queue { max_wait_ms: 9, max_waiting: 1 })
+    );
+    assert!(queue(json!({ "max_wait_ms": 0 })).is_err());
     assert!(mode(json!({ "mode": "reject", "max_wait_ms": 1 })).is_err());
     let told = with(json!({ "mode": "reject" }), "provider").expect_err("its limit id");
     assert!(told.contains("limits[0].id"), "{told}");

@@ -93,6 +93,8 @@ leaves! {
     CHARACTERS: Characters;
     WEB_SEARCHES: WebSearches;
     OTHER_TOKENS: OtherTokens;
+    OTHER_INPUT: OtherInput;
+    OTHER_OUTPUT: OtherOutput;
     UNPRICED_USE: UnpricedUse;
     CLASS_NAME: ClassName;
     CLASS_COUNT: ClassCount;

@@ -2,7 +2,12 @@
 //!
 //! Source: openai-python `types/images_response.py`, `types/image_gen_completed_event.py`.
 
-use super::{DialectId, Operation, Streams, common::*, openai_chat::ERROR, openai_responses::USAGE};
+use super::{
+    DialectId, Operation, Streams,
+    common::*,
+    openai_chat::ERROR,
+    openai_responses::{OTHER_USAGE, USAGE},
+};
 use crate::json::scan::{Field, Shape};
 
 pub(super) static OPERATIONS: &[&Operation] = &[&GENERATIONS, &EDITS, &VARIATIONS];
@@ -39,8 +44,7 @@ const CREATE: Operation = Operation {
 
 static REQUEST: Shape = Shape::object(&[("model", &MODEL), ("stream", &STREAM), ("prompt", &INPUT_TEXT)]);
 
-/// Another model wrote the SVG.
-static SVG_USAGE: Shape = Shape::object(&[("total_tokens", &OTHER_TOKENS)]);
+// Another model writes the SVG.
 static REPLY: Shape =
-    Shape::object(&[("data", &IMAGES), ("usage", &USAGE), ("svg_usage", &SVG_USAGE), ("error", &ERROR)]);
+    Shape::object(&[("data", &IMAGES), ("usage", &USAGE), ("svg_usage", &OTHER_USAGE), ("error", &ERROR)]);
 static RECORD: Shape = Shape::object(&[("type", &RECORD_TYPE), ("usage", &USAGE), ("error", &ERROR)]);

@@ -180,8 +180,10 @@ static OUTPUT_ITEM: Shape = Shape::object(&[
 .and(Field::OutputItem);
 static OUTPUT_ITEMS: Shape = Shape::array(&OUTPUT_ITEM).and(Field::OutputItems);
 static SEARCH_USAGE: Shape = Shape::object(&[("num_requests", &WEB_SEARCHES)]);
-static IMAGE_USAGE: Shape = Shape::object(&[("total_tokens", &OTHER_TOKENS)]);
-static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE), ("image_gen", &IMAGE_USAGE)]);
+/// What another model took, beside the usage of the one that answers.
+pub(super) static OTHER_USAGE: Shape =
+    Shape::object(&[("input_tokens", &OTHER_INPUT), ("output_tokens", &OTHER_OUTPUT), ("total_tokens", &OTHER_TOKENS)]);
+static TOOL_USAGE: Shape = Shape::object(&[("web_search", &SEARCH_USAGE), ("image_gen", &OTHER_USAGE)]);
 static RESPONSE: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),

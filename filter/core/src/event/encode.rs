@@ -106,6 +106,8 @@ fn usage(event: &UsageEvent, data: &mut Object) {
         ("citation_tokens", usage.citations),
         ("iteration_input_tokens", usage.iteration_input),
         ("iteration_output_tokens", usage.iteration_output),
+        ("other_model_input_tokens", usage.other_input),
+        ("other_model_output_tokens", usage.other_output),
         ("web_searches", usage.web_searches),
         ("file_searches", usage.file_searches),
         ("pages", usage.pages),

@@ -7,7 +7,7 @@ use crate::{
     head::Headers,
     host::Host,
     identity::credential::signs,
-    limit::{Admission, Refusal, reply},
+    limit::{Admission, Refusal, queue::LOOK_MS, reply},
     service::Service,
 };
 
@@ -131,9 +131,24 @@ impl Open {
             self.released = Some(host.now);
             return Verdict::Continue;
         }
-        if let Some(reply) = self.backpressure_refusal(host) {
-            return self.answer(reply);
+        if let Some(until) = self.provider_wait(host) {
+            return self.hold_back(until, whole, can_wait, service, host);
         }
+        // Its time has come, but those that waited for it go first, within the next look.
+        if can_wait && self.others_wait_for_provider(service, host.now) {
+            return self.hold_back(host.now.plus_millis(u64::from(LOOK_MS)), whole, true, service, host);
+        }
+        self.ask_limits(whole, can_wait, service, host)
+    }
+
+    /// Asks our own limits.
+    pub(super) fn ask_limits(
+        &mut self,
+        whole: bool,
+        can_wait: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Verdict {
         if can_wait && let Some(verdict) = self.stand_in_line(whole, service, host) {
             return verdict;
         }
@@ -154,6 +169,7 @@ impl Open {
             Admission::Admitted { reservation, unbounded, unsettled } => {
                 Self::keep(unsettled, service, host);
                 self.unbounded = unbounded;
+                self.count_provider_decision(host);
                 self.admitted(reservation, service, host);
                 self.released = Some(host.now);
                 // Later filters, such as Envoy's own rate limit filter, see whose request it is; identity headers are gone by then.
@@ -172,6 +188,7 @@ impl Open {
                 if can_wait && self.wait(&refusal, whole, service, host) {
                     return Verdict::Pause;
                 }
+                self.count_provider_decision(host);
                 self.refuse(&refusal, host)
             }
         }

@@ -1,15 +1,16 @@
 //! What the provider says of its own limits: asked before the request goes out, heard when the response comes back.
 
 use crate::{
-    backpressure::{self, Asked, ErrorBody, Kept, REASON, Subject},
-    effect::LocalReply,
+    backpressure::{self, Asked, ErrorBody, Kept, Mode, REASON, Subject},
+    effect::Verdict,
     event::BackpressureState,
     head::Headers,
     host::Host,
     identity::{Identity, credential::CredentialKey},
-    limit::reply,
+    limit::{QueuePlace, reply},
     metric::Metric,
     provider::RateLimitFamily,
+    service::Service,
     setup::Setup,
     time::Timestamp,
 };
@@ -25,6 +26,8 @@ pub(super) struct Backpressure {
     credential: Option<String>,
     /// A refusal whose headers do not say how long.
     body: Option<ErrorBody>,
+    /// What came of asking, until it is counted.
+    decision: Option<&'static str>,
     /// What was said of this exchange.
     pub(super) state: Option<BackpressureState>,
 }
@@ -41,6 +44,7 @@ impl Backpressure {
             host: authority.or_else(|| headers.get(":authority")).unwrap_or_default().to_vec(),
             credential: Identity::credential(headers, headers.get(":path").unwrap_or_default(), key),
             body: None,
+            decision: None,
             state: None,
         })
     }
@@ -63,30 +67,72 @@ impl Open {
         Some(subject.key())
     }
 
-    /// The refusal, if the provider has said to wait and is to be obeyed.
-    pub(super) fn backpressure_refusal(&mut self, host: &mut Host<'_>) -> Option<LocalReply> {
+    /// Until when the provider has said to wait, if it is to be obeyed.
+    pub(super) fn provider_wait(&mut self, host: &Host<'_>) -> Option<Timestamp> {
         let key = self.backpressure_key()?;
-        let (rejects, id) = self.setup.backpressure.as_ref().map(|setup| (setup.rejects, setup.id.clone()))?;
+        let mode = self.setup.backpressure.as_ref()?.mode;
+        let backpressure = self.backpressure.as_mut()?;
         let (decision, until) = match backpressure::waits_until(host.store, key, host.now) {
             Ok(None) => ("admitted", None),
-            Ok(Some(until)) if rejects => ("rejected", Some(until)),
-            Ok(Some(until)) => ("would_reject", Some(until)),
+            Ok(Some(until)) if mode == Mode::ReportOnly => ("would_reject", Some(until)),
+            Ok(Some(until)) => ("rejected", Some(until)),
             // What was said cannot be read: the provider will say it again.
             Err(_) => ("store_error", None),
         };
-        // Whoever waits in a queue asks again at each turn: it has been counted, until the answer is no.
-        if self.waiting.is_none() || decision == "rejected" {
-            host.count(Metric::LimitDecisions(id, decision));
-        }
+        backpressure.decision = Some(decision);
         let until = until?;
+        backpressure.state = Some(BackpressureState { until, is_rejected: false });
+        (mode != Mode::ReportOnly).then_some(until)
+    }
+
+    /// Counts what came of asking the provider, once for each request.
+    pub(super) fn count_provider_decision(&mut self, host: &mut Host<'_>) {
+        let decision = self.backpressure.as_mut().and_then(|backpressure| backpressure.decision.take());
+        if let (Some(decision), Some(setup)) = (decision, self.setup.backpressure.as_ref()) {
+            host.count(Metric::LimitDecisions(setup.id.clone(), decision));
+        }
+    }
+
+    /// Where a request may wait until then. `None` if it may not, or would wait in vain.
+    pub(super) fn provider_place(&self, until: Timestamp, now: Timestamp) -> Option<QueuePlace> {
+        let Mode::Queue { max_wait_ms, max_waiting } = self.setup.backpressure.as_ref()?.mode else { return None };
+        let counter = self.backpressure_key()?.counter();
+        let left_ms = max_wait_ms.saturating_sub(self.queue_ms.unwrap_or(0));
+        (until <= now.plus_millis(left_ms)).then_some(QueuePlace { counter, max_wait_ms, max_waiting })
+    }
+
+    /// Whether others wait in the line in which this request would wait.
+    pub(super) fn others_wait_for_provider(&self, service: &mut Service, now: Timestamp) -> bool {
+        self.provider_place(now, now).is_some_and(|place| service.queue().has_line(&place.counter))
+    }
+
+    /// Lets the request wait until the provider's time has come, or refuses it.
+    pub(super) fn hold_back(
+        &mut self,
+        until: Timestamp,
+        whole: bool,
+        can_wait: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> Verdict {
+        let place = self.provider_place(until, host.now).filter(|_| can_wait);
+        let line = self.setup.backpressure.as_ref().map(|setup| setup.id.clone());
+        if let (Some(place), Some(line)) = (place, line)
+            && self.join(&place, line, whole, service, host)
+        {
+            return Verdict::Pause;
+        }
+        self.refuse_for_provider(until, host)
+    }
+
+    pub(super) fn refuse_for_provider(&mut self, until: Timestamp, host: &mut Host<'_>) -> Verdict {
         if let Some(backpressure) = &mut self.backpressure {
-            backpressure.state = Some(BackpressureState { until, is_rejected: rejects });
+            backpressure.state = Some(BackpressureState { until, is_rejected: true });
+            backpressure.decision = Some("rejected");
         }
-        if !rejects {
-            return None;
-        }
+        self.count_provider_decision(host);
         self.refused = Some(REASON);
-        Some(reply::backpressure(&self.provider, until, self.shape, &self.id_text(), host.now))
+        self.answer(reply::backpressure(&self.provider, until, self.shape, &self.id_text(), host.now))
     }
 
     /// Hears what the response's headers say.

@@ -6,6 +6,8 @@ use crate::{
     metric::Metric,
     price::{self, Cost},
     service::Service,
+    store::SharedStore,
+    time::Timestamp,
     usage::{Usage, UsageStatus, meter::Snapshot},
 };
 
@@ -111,9 +113,10 @@ impl Open {
             let estimate = self.estimate(snapshot, host);
             (usage.input.or(estimate.input).unwrap_or(0), usage.output.or(estimate.output).unwrap_or(0))
         });
-        // Sub-inferences are no part of it, and were consumed as well.
-        let input = input.saturating_add(usage.iteration_input.unwrap_or(0));
-        let output = output.saturating_add(usage.iteration_output.unwrap_or(0));
+        // Sub-inferences and other models are no part of it, and were consumed as well.
+        let add = |count: u64, more: [Option<u64>; 2]| more.into_iter().flatten().fold(count, u64::saturating_add);
+        let input = add(input, [usage.iteration_input, usage.other_input]);
+        let output = add(output, [usage.iteration_output, usage.other_output]);
         let usd = in_picos(cost).or_else(|| TablePrices { open: self }.cost(input, output, false));
         Charge { tokens: input.saturating_add(output), input, output, usd: usd.unwrap_or(0) }
     }
@@ -124,6 +127,12 @@ impl Open {
         self.limits = settled.states;
         self.alert(settled.alerts, service, host);
         Self::keep(settled.unsettled, service, host);
+    }
+
+    pub(super) fn renew_holds(&mut self, store: &dyn SharedStore, now: Timestamp) {
+        if let Some(reservation) = &mut self.reservation {
+            reservation.renew(store, now);
+        }
     }
 
     /// Leaves to the next tick what the store did not take.

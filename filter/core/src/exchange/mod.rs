@@ -12,6 +12,7 @@ use crate::{
     metric::Metric,
     provider::route::Route,
     service::Service,
+    store::SharedStore,
     time::Timestamp,
 };
 
@@ -152,6 +153,15 @@ impl Exchange {
     #[must_use]
     pub fn is_on_turn(&self, service: &mut Service, now: Timestamp) -> bool {
         matches!(&self.0, State::Open(open) if open.is_on_turn(service, now))
+    }
+
+    /// Keeps what is held for this exchange from expiring: to be called when [`Service::holds_are_due`] says so.
+    pub fn renew_holds(&mut self, store: &dyn SharedStore, now: Timestamp) {
+        match &mut self.0 {
+            State::Open(open) => open.renew_holds(store, now),
+            State::Connected(connection) => connection.renew_holds(store, now),
+            State::New | State::Passing => {}
+        }
     }
 
     /// The response's headers, be they the provider's, Envoy's own or those of our reply.

@@ -29,15 +29,31 @@ impl Open {
 
     /// Takes a place where the refusal lets it wait; `false` if there is none.
     pub(super) fn wait(&mut self, refusal: &Refusal, whole: bool, service: &mut Service, host: &mut Host<'_>) -> bool {
-        let Some(place @ QueuePlace { max_wait_ms, .. }) = refusal.queue else { return false };
+        let Some(place) = refusal.queue else { return false };
         // The one that it waits for may be another than the one that would make it wait longest.
         let limit = self.setup.limits.of_counter(&place.counter).unwrap_or_else(|| Rc::clone(&refusal.limit.id));
-        let Some(ticket) = service.queue().join(&place) else {
+        self.join(&place, limit, whole, service, host)
+    }
+
+    /// Takes a place in a line; `false` if there is none. However many lines it has stood in, it waits no longer than this one allows.
+    pub(super) fn join(
+        &mut self,
+        place: &QueuePlace,
+        limit: Rc<str>,
+        whole: bool,
+        service: &mut Service,
+        host: &mut Host<'_>,
+    ) -> bool {
+        let left_ms = place.max_wait_ms.saturating_sub(self.queue_ms.unwrap_or(0));
+        if left_ms == 0 {
+            return false;
+        }
+        let Some(ticket) = service.queue().join(place) else {
             host.count(Metric::Queue(limit, "full"));
             return false;
         };
         host.effect(Effect::Move(Metric::QueueWaiting(Rc::clone(&limit)), 1));
-        let until = host.now.plus_millis(max_wait_ms);
+        let until = host.now.plus_millis(left_ms);
         self.waiting = Some(Waiting { ticket, limit, whole, since: host.now, until });
         service.set_tick(host);
         true
@@ -52,14 +68,16 @@ impl Open {
         if !self.is_on_turn(service, host.now) {
             return Verdict::Pause;
         }
-        // The provider may have said to wait since this request came.
-        let told = self.backpressure_refusal(host);
         let Some(waiting) = self.waiting.take() else { return Verdict::Pause };
-        if let Some(reply) = told {
-            self.stop_waiting(&waiting, "refused", service, host);
-            return self.answer(reply);
-        }
         let whole = waiting.whole;
+        // The provider may have said to wait since this request came, or to wait longer.
+        if let Some(until) = self.provider_wait(host) {
+            return self.wait_on(waiting, until, service, host);
+        }
+        if self.provider_place(host.now, host.now).is_some_and(|place| place.counter == waiting.ticket.counter) {
+            self.stop_waiting(&waiting, "admitted", service, host);
+            return self.ask_limits(whole, true, service, host);
+        }
         // Only whose turn it is may take; who has waited too long is told why.
         let admission = if service.queue().is_first(&waiting.ticket) {
             self.ask(whole, host)
@@ -85,6 +103,28 @@ impl Open {
         self.take(admission, whole, false, service, host)
     }
 
+    /// Goes on waiting, for the provider, if that can help; else it is refused.
+    fn wait_on(&mut self, waiting: Waiting, until: Timestamp, service: &mut Service, host: &mut Host<'_>) -> Verdict {
+        let result = if host.now >= waiting.until {
+            "timed_out"
+        } else {
+            match self.provider_place(until, host.now) {
+                Some(place) if place.counter != waiting.ticket.counter => {
+                    // Where it stood it would keep those from their turn who ask another provider.
+                    self.stop_waiting(&waiting, "moved", service, host);
+                    return self.hold_back(until, waiting.whole, true, service, host);
+                }
+                Some(_) if until <= waiting.until => {
+                    self.waiting = Some(waiting);
+                    return Verdict::Pause;
+                }
+                _ => "refused",
+            }
+        };
+        self.stop_waiting(&waiting, result, service, host);
+        self.refuse_for_provider(until, host)
+    }
+
     pub(super) fn stop_waiting(
         &mut self,
         waiting: &Waiting,
@@ -94,7 +134,7 @@ impl Open {
     ) {
         service.queue().leave(&waiting.ticket);
         let waited = host.now.millis_since(waiting.since);
-        self.queue_ms = Some(waited);
+        self.queue_ms = Some(self.queue_ms.unwrap_or(0).saturating_add(waited));
         let limit = Rc::clone(&waiting.limit);
         host.effect(Effect::Move(Metric::QueueWaiting(Rc::clone(&limit)), -1));
         host.effect(Effect::Measure(Metric::QueueWaitMs(Rc::clone(&limit)), waited));

@@ -21,6 +21,7 @@ use crate::{
     price::PicoUsd,
     request::RequestFacts,
     service::Service,
+    store::SharedStore,
     time::Timestamp,
     usage::{
         Flag, Flags, Usage, UsageStatus,
@@ -336,6 +337,13 @@ impl Connection {
     fn set_times(&mut self, [started, released, answered]: [Option<Timestamp>; 3]) {
         self.open.started = started.unwrap_or(self.open.started);
         (self.open.released, self.open.answered) = (released, answered);
+    }
+
+    pub(super) fn renew_holds(&mut self, store: &dyn SharedStore, now: Timestamp) {
+        self.open.renew_holds(store, now);
+        if let Some(slots) = &mut self.slots {
+            slots.renew(store, now);
+        }
     }
 
     /// Charges what comes now to the limits that the upgrade passed, unless its own reservation is still there to be settled.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod encodings;
+mod holds;
 
 use super::*;
 use crate::{
@@ -473,4 +474,24 @@ proptest! {
             prop_assert!(!told, "{}", text);
         }
     }
+}
+
+#[test]
+fn ok_limits_are_charged_with_what_another_model_took() {
+    let mut world = World::new(&tpm(1_000_000, "expected"));
+    let mut exchange = Exchange::default();
+    let _admitted = world.request(
+        &mut exchange,
+        &[(":path", "/v1/responses")],
+        &json!({ "model": "gpt-4o-mini", "input": "Draw." }),
+    );
+    world.response(&mut exchange, JSON);
+    let told = r#"{"model":"gpt-4o-mini","status":"completed","usage":{"input_tokens":7,"output_tokens":5,"total_tokens":12},
+        "tool_usage":{"image_gen":{"input_tokens":20,"output_tokens":300,"total_tokens":320}}}"#;
+    world.body(&mut exchange, told, true);
+    let data = world.data();
+    let counts =
+        ["total_tokens", "other_model_input_tokens", "other_model_output_tokens"].map(|name| data[name].as_u64());
+    assert_eq!(counts, [Some(12), Some(20), Some(300)], "{data}");
+    assert_eq!((&data["limits"][0]["settled"], &data["cost_status"]), (&json!(332), &json!("partial")), "{data}");
 }

@@ -142,8 +142,12 @@ pub enum Field {
     /// Web searches that the provider ran.
     WebSearches,
     // ---- seen, not counted ----
-    /// Tokens of another model, which a tool used: they are no part of the counts.
+    /// Tokens of another model, which a tool used: they are no part of the counts. All of them.
     OtherTokens,
+    /// Those that it read.
+    OtherInput,
+    /// Those that it wrote.
+    OtherOutput,
     // ---- counters in lists ----
     /// A list's element that counts a class of the input, such as audio.
     InputClass,

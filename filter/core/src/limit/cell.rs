@@ -3,9 +3,9 @@
 use super::spec::Window;
 use crate::time::Timestamp;
 
-/// Seconds of a hold epoch. A hold lives for the epoch that it was taken in and the one after: 15 to 30 minutes, longer than any model answers,
-/// so that a VM that died cannot block a tenant for long. A slot of a connection that is open for longer is free again by then.
-pub(super) const EPOCH_SECS: u64 = 900;
+/// Seconds of a hold epoch. A hold lives for the epoch that it was taken in and the one after, 15 to 30 minutes, so that a VM that died cannot
+/// block a tenant for long. What is open for longer is renewed in each epoch.
+pub const EPOCH_SECS: u64 = 900;
 /// Nanoseconds of a second.
 const SECOND: u128 = 1_000_000_000;
 /// Milliseconds after which a client without a slot may ask again: nobody knows when one is given back.
@@ -130,6 +130,19 @@ impl Cell {
     pub(super) fn settle(&mut self, window: Window, mark: Mark, held: u64, truth: u64) {
         self.exchange(window, mark, held, truth);
         self.seal(window);
+    }
+
+    /// Moves a hold to the epoch that it is now, where its window is not over. One that was let go in the meantime is held again.
+    pub(super) fn renew(&mut self, window: Window, mark: Mark, held: u64) -> Mark {
+        match window {
+            Window::Bucket { .. } => return mark,
+            Window::Fixed(_) | Window::Sliding { .. } if mark.start != self.start => return mark,
+            Window::Fixed(_) | Window::Sliding { .. } | Window::Open => {}
+        }
+        self.release(held, mark.epoch);
+        self.held = self.held.saturating_add(held);
+        self.seal(window);
+        Mark { epoch: self.epoch, ..mark }
     }
 
     /// Gives back all that was taken. `told` are the parts whose passing by it nobody has been told of: they are still to be told.

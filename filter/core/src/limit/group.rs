@@ -52,6 +52,14 @@ pub struct Counter {
     descriptor: Hash,
 }
 
+impl Counter {
+    /// What a provider has said of its own limits: no limit has this tag but by a chance of 1 in 2^64.
+    #[must_use]
+    pub(crate) const fn of_provider(subject: [u8; 16]) -> Self {
+        Self { tag: 0, descriptor: subject }
+    }
+}
+
 #[cfg(test)]
 impl Counter {
     pub(super) const fn for_tests(tag: u64) -> Self {

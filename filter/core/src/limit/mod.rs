@@ -21,6 +21,7 @@ mod tests;
 mod want;
 mod window;
 
+pub use cell::EPOCH_SECS;
 pub use group::{Counter, Limits, QueuePlace};
 pub use reservation::{Alert, Charge, Reservation, Settled, SlotUse, Unsettled};
 pub use want::{Demand, Pricing, Subject};

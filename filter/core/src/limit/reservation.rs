@@ -250,6 +250,23 @@ impl Reservation {
         Settled { states, alerts, unsettled: Unsettled::some(limits, failed) }
     }
 
+    /// Keeps what is held from being taken for what a dead VM has left. What the store does not take is tried again in the next epoch.
+    pub fn renew(&mut self, store: &dyn SharedStore, now: Timestamp) {
+        for hold in &mut self.holds {
+            let mut marks: Vec<Mark> = hold.limits.iter().map(|limit| limit.mark).collect();
+            let done = update(&self.limits, hold, store, now, &mut |at, spec, cell| {
+                if let (Some(mark), Some(limit)) = (marks.get_mut(at), hold.limits.get(at)) {
+                    *mark = cell.renew(spec.window, limit.mark, limit.held);
+                }
+            });
+            if done.is_ok() {
+                for (limit, mark) in hold.limits.iter_mut().zip(marks) {
+                    limit.mark = mark;
+                }
+            }
+        }
+    }
+
     /// Gives everything back, in reverse order.
     pub(super) fn release(self, store: &dyn SharedStore, now: Timestamp) -> Option<Unsettled> {
         let mut failed = Vec::new();

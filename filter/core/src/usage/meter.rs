@@ -466,6 +466,8 @@ pub fn settle_usage(
     let (beside, beside_output) = snapshot.iterations.beside_headline().unzip();
     usage.iteration_input = beside;
     usage.iteration_output = beside_output;
+    usage.other_input = snapshot.other_input.filter(|tokens| *tokens > 0);
+    usage.other_output = snapshot.other_output.filter(|tokens| *tokens > 0);
     usage.status = UsageStatus::Reported;
     let is_final = snapshot.is_finished() && !snapshot.is_placeholder && usage.output.is_some();
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {

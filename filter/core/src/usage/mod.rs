@@ -81,6 +81,10 @@ pub struct Usage {
     pub iteration_input: Option<u64>,
     /// … output.
     pub iteration_output: Option<u64>,
+    /// Input of another model that a tool used (images or vector graphics that it made), which has no price here.
+    pub other_input: Option<u64>,
+    /// … output.
+    pub other_output: Option<u64>,
     /// Web searches.
     pub web_searches: Option<u64>,
     /// Searches of stored files.
@@ -185,6 +189,11 @@ const FLAGS: [(Flag, &str); 17] = [
 pub struct Flags(u32);
 
 impl Flags {
+    /// The codes that an event may hold.
+    pub fn codes() -> impl Iterator<Item = &'static str> {
+        FLAGS.into_iter().map(|(_, code)| code)
+    }
+
     /// No anomaly.
     pub const NONE: Self = Self(0);
 

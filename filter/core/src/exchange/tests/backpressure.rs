@@ -212,3 +212,103 @@ fn ok_our_own_limits_are_not_the_providers() {
     exchange(&mut world, JSON, REPLY);
     assert_eq!(decisions(&world), ["admitted", "admitted"]);
 }
+
+fn queueing(max_waiting: u64) -> World {
+    World::of(&json!({
+        "header_hold": true,
+        "providers": { "backpressure": { "mode": "queue", "queue": { "max_wait_ms": 8_000, "max_waiting": max_waiting } } },
+        "identity": { "tenant": [{ "from": "constant", "value": "acme" }] },
+        "limits": [{ "id": "rpm", "per": ["tenant"], "unit": "requests", "amount": 2, "window": { "kind": "bucket", "per_sec": 1 },
+            "on_exceed": "queue", "queue": { "max_wait_ms": 9_000, "max_waiting": 9 } }],
+        "sink": { "cluster": "collector" },
+    }))
+}
+
+#[test]
+fn ok_what_waits_for_the_provider_goes_on_in_order_when_its_time_has_come() {
+    let mut world = queueing(3);
+    exchange(&mut world, REFUSAL, "{}");
+    let ((mut first, waits), (mut second, _), (mut third, _)) = (world.asked(), world.asked(), world.asked());
+    assert_eq!((waits, world.waiting()), (Verdict::Pause, 3));
+    assert!(first.ticket() < second.ticket() && world.effects.contains(&Effect::SetTick(10)));
+    let (_, full) = world.asked();
+    assert!(matches!(full, Verdict::Reply(reply) if reply.details == "meterr_provider_backpressure"));
+    assert_eq!(world.results(), ["full"]);
+    let mut other = Exchange::default();
+    let model = json!({ "model": "gpt-4o", "messages": [] });
+    assert_eq!(world.request(&mut other, &[], &model), Verdict::Continue, "another model");
+
+    world.wait(6_900);
+    assert_eq!(world.turn(&mut first), Verdict::Pause, "a tenth of a second too early");
+    world.wait(100);
+    let (_, full) = world.asked();
+    assert!(matches!(full, Verdict::Reply(_)), "the time has come, but nobody overtakes");
+    assert_eq!((world.turn(&mut second), world.turn(&mut first)), (Verdict::Pause, Verdict::Continue));
+    let (mut late, waits) = world.asked();
+    assert_eq!((waits, world.turn(&mut second)), (Verdict::Pause, Verdict::Continue), "it is behind the others");
+    // Our own limit has two a second.
+    assert_eq!((world.turn(&mut third), world.turn(&mut late)), (Verdict::Pause, Verdict::Pause));
+    assert_eq!(world.waiting(), 2, "now they wait for that");
+    world.wait(1_000);
+    assert_eq!((world.turn(&mut third), world.turn(&mut late)), (Verdict::Continue, Verdict::Pause));
+    world.wait(1_000);
+    assert_eq!((world.turn(&mut late), world.waiting()), (Verdict::Continue, 0));
+    assert_eq!(
+        world.results(),
+        ["full", "full", "admitted", "admitted", "admitted", "admitted", "admitted", "admitted"]
+    );
+    let decided = decisions(&world);
+    let admitted = decided.iter().filter(|decision| **decision == "admitted").count();
+    assert_eq!((decided.len(), admitted), (8, 6), "each request once: {decided:?}");
+
+    world.effects.clear();
+    world.done(&mut third, "downstream_remote_disconnect");
+    let data = world.data();
+    let waited = data["queue_ms"].as_u64().expect("it waited");
+    assert!((8_000..8_050).contains(&waited), "in both lines together: {waited} ms");
+    let told = &data["limits"][0];
+    assert_eq!((&told["id"], &told["decision"]), (&json!("provider"), &json!("admitted")));
+    world.done(&mut other, "");
+}
+
+#[test]
+fn ok_nobody_waits_in_vain_and_the_provider_may_ask_again() {
+    let mut world = queueing(3);
+    exchange(&mut world, &[(":status", "429"), ("content-type", "application/json"), ("retry-after", "9")], "{}");
+    let (_, verdict) = world.asked();
+    assert!(matches!(verdict, Verdict::Reply(_)), "nine seconds are more than it may wait");
+
+    let mut world = queueing(3);
+    let mut under_way = world.asked().0;
+    exchange(&mut world, REFUSAL, "{}");
+    let ((mut first, _), (mut gone, _)) = (world.asked(), world.asked());
+    world.done(&mut gone, "downstream_remote_disconnect");
+    assert_eq!((world.waiting(), world.results()), (1, vec!["left"]));
+    world.response(&mut under_way, &[(":status", "429"), ("content-type", "application/json"), ("retry-after", "20")]);
+    let reply = match world.turn(&mut first) {
+        Verdict::Reply(reply) => reply,
+        other => panic!("{other:?}"),
+    };
+    assert!(reply.headers.contains(&("retry-after".to_owned(), "20".to_owned())), "{reply:?}");
+    assert_eq!((world.waiting(), world.results()), (0, vec!["left", "refused"]));
+}
+
+#[test]
+fn ok_who_waits_for_quota_moves_when_the_provider_says_to_wait() {
+    let mut world = queueing(3);
+    let (mut a, mut b) = (world.asked().0, world.asked().0);
+    let (mut waits, verdict) = world.asked();
+    assert_eq!((verdict, world.waiting()), (Verdict::Pause, 1));
+    world.response(&mut a, REFUSAL);
+    world.body(&mut a, "{}", true);
+    world.wait(2_000);
+    assert_eq!((world.turn(&mut waits), world.waiting()), (Verdict::Pause, 1));
+    assert_eq!(world.results(), ["moved"]);
+    world.wait(5_000);
+    assert_eq!((world.turn(&mut waits), world.waiting()), (Verdict::Continue, 0));
+    world.done(&mut b, "");
+    world.effects.clear();
+    world.done(&mut waits, "");
+    let waited = world.data()["queue_ms"].as_u64().expect("it waited");
+    assert!((7_000..7_050).contains(&waited), "{waited} ms");
+}

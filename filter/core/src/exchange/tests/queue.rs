@@ -10,15 +10,15 @@ fn rpm(amount: u64, more: &Value) -> Value {
 }
 
 impl World {
-    fn turn(&mut self, exchange: &mut Exchange) -> Verdict {
+    pub(super) fn turn(&mut self, exchange: &mut Exchange) -> Verdict {
         self.step(|service, host| exchange.on_turn(service, host))
     }
 
-    fn wait(&mut self, millis: u64) {
+    pub(super) fn wait(&mut self, millis: u64) {
         self.now = self.now.plus_millis(millis);
     }
 
-    fn waiting(&self) -> i64 {
+    pub(super) fn waiting(&self) -> i64 {
         let moved = self.effects.iter().map(|effect| match effect {
             Effect::Move(Metric::QueueWaiting(_), by) => *by,
             _ => 0,
@@ -26,7 +26,7 @@ impl World {
         moved.sum()
     }
 
-    fn results(&self) -> Vec<&'static str> {
+    pub(super) fn results(&self) -> Vec<&'static str> {
         let result = |effect: &Effect| match effect {
             Effect::Measure(Metric::Queue(_, result), 1) => Some(*result),
             _ => None,
@@ -34,7 +34,7 @@ impl World {
         self.effects.iter().filter_map(result).collect()
     }
 
-    fn asked(&mut self) -> (Exchange, Verdict) {
+    pub(super) fn asked(&mut self) -> (Exchange, Verdict) {
         let mut exchange = Exchange::default();
         let verdict = self.request(&mut exchange, &[], &chat(false));
         (exchange, verdict)

@@ -64,6 +64,30 @@ fn ok_slots_are_taken_and_given_back() {
 }
 
 #[test]
+fn ok_what_is_renewed_is_held_for_as_long_as_it_takes() {
+    let mut slots = spec("slots", Unit::ConcurrentRequests, 1, Reserve::Expected);
+    slots.window = Window::Open;
+    let mut tokens = spec("tokens", Unit::Tokens, 100, Reserve::Expected);
+    tokens.window = Window::Fixed(Calendar::Month);
+    for limit in [slots, tokens] {
+        let limits = one(limit);
+        let store = MemoryStore::default();
+        let ask = |now| limits.admit(&subject("a"), &demand(0, 100), &Flat, &store, at(now));
+        let mut first = admitted(ask(0));
+        for nth in 1..=20 {
+            first.renew(&store, at(nth * 900));
+            refused(ask(nth * 900 + 450));
+        }
+        // Nobody came for too long, and then it was found to be open all the same.
+        first.renew(&store, at(30 * 900));
+        refused(ask(30 * 900));
+        let done = first.settle(Charge::default(), &store, at(30 * 900 + 1));
+        assert!(done.states[0].remaining >= 1, "given back: {:?}", done.states);
+        let _another = admitted(ask(30 * 900 + 1));
+    }
+}
+
+#[test]
 fn ok_a_sliding_window_and_a_bucket_tell_true_waits() {
     for (window, wait_ms) in
         [(Window::Sliding { secs: 60 }, 60_000 + 6_000), (Window::Bucket { per_sec: 50 }, 2_000 - 1_000)]

@@ -147,6 +147,10 @@ pub struct Snapshot {
     pub(super) has_unpriced_use: bool,
     /// Tools that the provider ran.
     pub(super) hosted: Hosted,
+    /// What another model read that such a tool used.
+    pub(super) other_input: Option<u64>,
+    /// … wrote.
+    pub(super) other_output: Option<u64>,
     /// The provider's own statement of cost, in USD.
     pub(super) reported_cost: Option<String>,
     /// The caller pays the upstream itself: the statement is only a fee.
@@ -392,9 +396,15 @@ impl Snapshot {
                     Value::Null | Value::ObjectStart | Value::ArrayStart => false,
                 }
             }
-            Field::OtherTokens => {
-                if !matches!(number::counter(found.value), None | Some(Ok(0))) {
+            Field::OtherTokens | Field::OtherInput | Field::OtherOutput => {
+                let told = number::counter(found.value);
+                if !matches!(told, None | Some(Ok(0))) {
                     self.flags.insert(Flag::OtherModelUsage);
+                }
+                match found.field {
+                    Field::OtherInput => self.other_input = told.and_then(Result::ok),
+                    Field::OtherOutput => self.other_output = told.and_then(Result::ok),
+                    _ => {}
                 }
             }
             Field::Code => {

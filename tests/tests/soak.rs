@@ -1,0 +1,124 @@
+//! Very many exchanges through one Envoy: its memory stops growing, and none of them is lost.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use meterr_tests::{
+    calls::{chat, messages},
+    stack::{Options, Stack},
+};
+use serde_json::{Value, json};
+
+const CLIENTS: u64 = 32;
+/// Looks at the memory, from beginning to end.
+const LOOKS: u64 = 20;
+/// What memory may grow by from the middle to the end, in KiB: what an allocator keeps moves up and down by as much.
+const FLAT_KIB: u64 = 8 * 1_024;
+
+/// How many: a million in `scripts/test --all`.
+fn exchanges() -> u64 {
+    std::env::var("METERR_SOAK_EXCHANGES").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000)
+}
+
+/// What passes: replies and streams of two dialects, compressed ones, errors, streams that end in an error, clients that leave, refusals.
+fn kind(nth: u64) -> (&'static str, Value, Value) {
+    let (openai, anthropic) = ("openai/v1/chat/completions", "anthropic/v1/messages");
+    match nth % 10 {
+        0 | 1 => (openai, chat("gpt-4o-mini", false), json!({ "input": nth % 2_000, "output": nth % 700 })),
+        2 | 3 => (openai, chat("gpt-4o-mini", true), json!({ "chunks": 10 })),
+        4 => (anthropic, messages(true), json!({ "chunks": 10, "cached": 20 })),
+        5 => (anthropic, messages(false), json!({ "gzip": true })),
+        6 => (openai, chat("gpt-4o", false), json!({ "status": 500 })),
+        7 => (openai, chat("gpt-4o", true), json!({ "chunks": 5, "error_mid_stream": true })),
+        8 => (openai, chat("gpt-4o", true), json!({ "chunks": 100, "delay_ms": 2 })),
+        _ => (openai, chat("o3", false), json!({})),
+    }
+}
+
+async fn exchange(client: &reqwest::Client, listener: SocketAddr, nth: u64) -> reqwest::Result<()> {
+    let (path, body, behaviour) = kind(nth);
+    let mut response = client
+        .post(format!("http://{listener}/{path}"))
+        .header("authorization", format!("Bearer sk-{}", nth % 500))
+        .header("x-api-key", format!("sk-{}", nth % 500))
+        .header("anthropic-version", "2023-06-01")
+        .header("x-tenant", format!("tenant-{}", nth % 5_000))
+        .header("x-test", behaviour.to_string())
+        .body(body.to_string())
+        .send()
+        .await?;
+    if nth % 10 == 8 {
+        return response.chunk().await.map(drop);
+    }
+    response.bytes().await.map(drop)
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn ok_memory_is_flat_however_long_it_runs() {
+    let limits = json!([
+        { "id": "tokens", "per": ["tenant"], "unit": "tokens", "amount": 1_000_000_000, "notify_at": [] },
+        { "id": "none", "per": ["key"], "unit": "requests", "amount": 1, "notify_at": [], "match": { "model": ["o3"] } },
+        { "id": "slots", "unit": "concurrent_requests", "amount": 1_000, "notify_at": [] },
+    ]);
+    let stack = Stack::start(&Options { limits, ..Options::default() });
+    let (listener, pid, total) = (stack.envoy().listener, stack.envoy().pid(), exchanges());
+    let next = Arc::new(AtomicU64::new(0));
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let started = Instant::now();
+    let client = |next: Arc<AtomicU64>| async move {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
+        loop {
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            if nth >= total {
+                return;
+            }
+            // A stream that ends in an error may be cut for the client too.
+            let done = exchange(&client, listener, nth).await;
+            assert!(done.is_ok() || nth % 10 == 7, "{nth}: {done:?}");
+        }
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(|_| runtime.spawn(client(Arc::clone(&next)))).collect();
+    let mut sizes = Vec::new();
+    for look in 1..=LOOKS {
+        while next.load(Ordering::Relaxed) < total * look / LOOKS {
+            assert!(started.elapsed() < Duration::from_secs(3_600), "it does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+        sizes.push(resident_kib(pid));
+    }
+    for client in clients {
+        runtime.block_on(client).expect("no client fails");
+    }
+    let secs = started.elapsed().as_secs_f64();
+    let accepted = || stack.prometheus().count("meterr_requests_total", &[]);
+    stack.wait_for("not all exchanges are counted", |_| accepted() >= total);
+    let stats = || stack.collector_stats();
+    stack.wait_for("not all events came", |_| {
+        // The collector counts by looking at each.
+        thread::sleep(Duration::from_millis(total / 500));
+        stats()["events"].as_u64() >= Some(total)
+    });
+    let events = stats();
+    println!("{total} exchanges in {secs:.0} s; Envoy's memory in MiB after each twentieth of them:");
+    println!("{}", sizes.iter().map(|kib| (kib / 1_024).to_string()).collect::<Vec<_>>().join(" "));
+    println!("{} events, {} came twice", events["events"], events["duplicates"]);
+    assert_eq!(events["events"], json!(total));
+    let half = usize::try_from(LOOKS / 2).expect("small");
+    let (middle, end) = (sizes[half - 1], sizes[sizes.len() - 1]);
+    assert!(end <= middle + FLAT_KIB, "it grew from {middle} to {end} KiB in the second half");
+    stack.finish();
+}
