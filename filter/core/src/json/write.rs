@@ -21,13 +21,7 @@ impl Object {
             self.out.push(b',');
         }
         // A label has the name that the operator gave it.
-        if name.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
-            text(&mut self.out, name);
-        } else {
-            self.out.push(b'"');
-            self.out.extend_from_slice(name.as_bytes());
-            self.out.push(b'"');
-        }
+        text(&mut self.out, name);
         self.out.push(b':');
     }
 
@@ -98,6 +92,12 @@ fn digits(out: &mut Vec<u8>, mut value: u64) {
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {
+    if !value.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+        return;
+    }
     let before = out.len();
     // Writing a text to memory cannot fail; should it, an empty text keeps the JSON whole.
     if serde_json::to_writer(&mut *out, value).is_err() {
