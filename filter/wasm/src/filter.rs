@@ -54,6 +54,9 @@ struct Stream {
     now: Timestamp,
 }
 
+/// Most bytes that are read of the collector's answer.
+const MAX_ANSWER: usize = 65_536;
+
 /// How long a held request may go without a body callback before it is let go: longer than any client takes to send what it
 /// announced, shorter than its own time-out.
 const WATCHDOG_MS: u64 = 2_000;
@@ -211,13 +214,19 @@ impl Filter {
         }
     }
 
-    pub(crate) fn on_callout_response(&mut self, root: u32, token: u32, headers: u32) {
+    pub(crate) fn on_callout_response(&mut self, root: u32, token: u32, headers: u32, body: usize) {
         let Some(token) = self.roots.get_mut(&root).and_then(|root| root.callouts.remove(&token)) else { return };
         // A reset has no headers; a time-out and a dead endpoint come as 504 and 503.
         let text = |name| String::from_utf8(abi::header(Map::Callout, name)?).ok();
         let status = if headers == 0 { None } else { text(":status").and_then(|status| status.parse().ok()) };
         let retry_after = if headers == 0 { None } else { text("retry-after") };
         self.root(root, |service, host| {
+            if body > 0
+                && service.reads_answers()
+                && let Ok(body) = abi::buffer(Buffer::Callout, 0, body.min(MAX_ANSWER))
+            {
+                service.on_answer_body(&body, host);
+            }
             service.on_callout_response(token, status, retry_after.as_deref(), host);
         });
     }
