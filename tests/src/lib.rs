@@ -15,3 +15,5 @@ pub mod server;
 pub mod sim;
 pub mod stack;
 pub mod tap;
+pub mod vm;
+pub mod workload;
