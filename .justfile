@@ -15,6 +15,10 @@ build *args:
 test *args:
     scripts/test {{args}}
 
+# The providers' own SDKs; --all: all of them; --sdk NAME: one
+sdk *args:
+    tests/sdk/run {{args}}
+
 # CPU per request as a ratio to bare Envoy
 bench *args:
     scripts/bench {{args}}

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+pytest_plugins = ["both"]
+
 Event = dict[str, Any]
 Launch = Callable[..., "Stack"]
 E = TypeVar("E", bound=Exception)
@@ -46,14 +48,17 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 class Stack:
     """A running `stack` program. It ends with this process at the latest: its standard input does."""
 
-    def __init__(self, limits: list[Any], more: dict[str, Any]) -> None:
+    def __init__(self, limits: list[Any], more: dict[str, Any], upstream: str | None = None) -> None:
         program = [ROOT / "target/debug/stack", "--limits", json.dumps(limits), "--more", json.dumps(more)]
+        if upstream:
+            program += ["--upstream", upstream.removeprefix("http://")]
         self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdin and self._process.stdout
         line = self._process.stdout.readline()
         assert line, f"the stack did not start, status {self._process.wait(PATIENCE)}: see standard error above"
         urls = json.loads(line)
         self.listener: str = urls["listener"]
+        self._admin: str = urls["admin"]
         self._collector: str = urls["collector"]
         self._expected: dict[str, int] = {}
 
@@ -75,6 +80,12 @@ class Stack:
             assert uuid.UUID(event["id"].partition(".")[0]).version == 7
             assert event["data"]["tenant"] == tenant and event["data"]["schema"] == 1
         return sorted(found, key=lambda event: event["id"])
+
+    def requests(self) -> int:
+        """How many requests have reached Envoy's listener."""
+        with _open(f"{self._admin}/stats?format=json&filter=^http\\.llm\\.downstream_rq_total$", timeout=PATIENCE) as reply:
+            (counter,) = json.load(reply)["stats"]
+        return int(counter["value"])
 
     def next_event(self, tenant: str) -> Event:
         """The one event that came after those already asked for: for a tenant that tests share."""
@@ -112,6 +123,7 @@ class Case:
 
     stack: Stack
     tenant: str
+    requests_before: int = 0
 
     @property
     def headers(self) -> dict[str, str]:
@@ -119,6 +131,10 @@ class Case:
 
     def events(self, count: int) -> list[Event]:
         return self.stack.events(self.tenant, count)
+
+    def events_so_far(self) -> list[Event]:
+        """An event for each request that this test has made up to now: as many as Envoy has seen, retries that nobody was told of too."""
+        return self.events(self.stack.requests() - self.requests_before)
 
     def event(self, **expected: Any) -> Event:
         """The one event of this test, which has these fields."""
@@ -204,10 +220,10 @@ def launch() -> Iterator[Launch]:
     """Starts stacks, one for each distinct configuration, and looks at all of them in the end."""
     stacks: dict[str, Stack] = {}
 
-    def start(limits: list[Any] | None = None, **more: Any) -> Stack:
-        name = json.dumps([limits, more], sort_keys=True)
+    def start(limits: list[Any] | None = None, upstream: str | None = None, **more: Any) -> Stack:
+        name = json.dumps([limits, upstream, more], sort_keys=True)
         if name not in stacks:
-            stacks[name] = Stack(LIMITS if limits is None else limits, more)
+            stacks[name] = Stack(LIMITS if limits is None else limits, more, upstream)
         return stacks[name]
 
     yield start

@@ -46,6 +46,8 @@ pub struct Options {
     pub ports: [u16; 4],
     /// The rate limit service of the whole mesh, if there is one: Envoy then runs [`Mesh::FILE`].
     pub mesh: Option<Mesh>,
+    /// A server that is not ours: whatever host a request is for, it goes there instead of to the provider stand-in.
+    pub upstream: Option<SocketAddr>,
 }
 
 impl Default for Options {
@@ -58,6 +60,7 @@ impl Default for Options {
             concurrency: 2,
             ports: [0; 4],
             mesh: None,
+            upstream: None,
         }
     }
 }
@@ -120,7 +123,7 @@ impl Stack {
         let collector = Collector::start(collector, &directory.path().join("events.sqlite"))?;
         let setup = Setup {
             file: options.mesh.as_ref().map_or(options.file, |_| Mesh::FILE),
-            provider: provider.address(),
+            provider: options.upstream.unwrap_or_else(|| provider.address()),
             collector: collector.address(),
             configuration: Some(options.configuration()),
             wasm: wasm()?,
@@ -129,6 +132,9 @@ impl Stack {
             admin_port: admin,
         };
         let envoy = Envoy::start_with(&setup, directory.path(), |file| {
+            if options.upstream.is_some() {
+                everything_to_the_stand_in(file)?;
+            }
             options.mesh.as_ref().map_or(Ok(()), |mesh| mesh.apply(file))
         })?;
         Self::around(envoy, provider, collector, directory)
@@ -436,6 +442,15 @@ impl Stack {
     fn with_collector<T>(&self, run: impl FnOnce(&Collector) -> T) -> T {
         run(self.collector.lock().expect("no test panics with it").as_ref().expect("the collector runs"))
     }
+}
+
+/// Sends every host to the cluster that otherwise has those which tests name in the host form.
+fn everything_to_the_stand_in(file: &mut Value) -> Result<()> {
+    let hosts = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts";
+    let hosts = file.pointer_mut(hosts).and_then(Value::as_array_mut).context("virtual hosts")?;
+    hosts.retain(|host| host["name"] == "stand_in");
+    hosts.first_mut().context("the stand-in's virtual host")?["domains"] = json!(["*"]);
+    Ok(())
 }
 
 /// What was made, or the end of the test with what was in the way.

@@ -7,6 +7,7 @@
 
 use std::{
     io::{self, Write as _},
+    net::SocketAddr,
     process::ExitCode,
     sync::mpsc::{self, Sender},
     thread,
@@ -30,6 +31,9 @@ struct Arguments {
     /// Envoy's worker threads.
     #[arg(long, value_name = "N", default_value_t = 2)]
     concurrency: u32,
+    /// A server that is not ours, to stand for every provider.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    upstream: Option<SocketAddr>,
 }
 
 fn parse(text: &str) -> serde_json::Result<Value> {
@@ -45,6 +49,7 @@ fn main() -> Result<ExitCode> {
         limits: arguments.limits,
         more: arguments.more,
         concurrency: arguments.concurrency,
+        upstream: arguments.upstream,
         ..Options::default()
     })?;
     thread::spawn(move || {

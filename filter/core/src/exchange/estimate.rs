@@ -1,6 +1,7 @@
 //! What an exchange is likely to take, before it is known; and what is learned once it is.
 
 use crate::{
+    dialect::Counting,
     event::Outcome,
     host::Host,
     limit::Demand,
@@ -68,9 +69,10 @@ impl Open {
         let known = Learned::read(&self.kind(), FEW, host.store, host.now);
         let estimate = known.estimate(self.facts.input_weight(), snapshot.map(|snapshot| snapshot.text));
         let audio = snapshot.map_or(0, Snapshot::audio_tokens);
-        // No model writes more than it was allowed to.
+        // No model writes more than it was allowed to, and one that embeds or ranks writes nothing: its reply is numbers.
         let cap = self.facts.output_bound().unwrap_or(u64::MAX);
-        Estimate { output: estimate.output.map(|tokens| tokens.saturating_add(audio).min(cap)), ..estimate }
+        let output = estimate.output.filter(|_| self.operation.counting != Counting::InputOnly);
+        Estimate { output: output.map(|tokens| tokens.saturating_add(audio).min(cap)), ..estimate }
     }
 
     /// Learns from an exchange whose counts the provider has reported, and nothing strange about them.

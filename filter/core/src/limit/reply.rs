@@ -19,7 +19,7 @@ const MAX_RETRY_MS: u64 = 60_000;
 pub fn unauthorized(shape: ErrorShape, message: &str, id: &str) -> LocalReply {
     LocalReply {
         status: 401,
-        headers: error_headers(shape, 401),
+        headers: error_headers(shape, 401, false),
         body: error_body(shape, 401, "invalid_request_error", "identity_missing", message, id),
         details: "meterr_identity_missing",
     }
@@ -29,7 +29,7 @@ pub fn unauthorized(shape: ErrorShape, message: &str, id: &str) -> LocalReply {
 #[must_use]
 pub fn no_room(shape: ErrorShape, id: &str) -> LocalReply {
     let message = "This request cannot be metered at the moment, and is refused for that. Try again soon.";
-    let mut headers = error_headers(shape, 503);
+    let mut headers = error_headers(shape, 503, true);
     headers.push(("retry-after".to_owned(), "1".to_owned()));
     LocalReply {
         status: 503,
@@ -46,8 +46,9 @@ pub fn reply(refusal: &Refusal, shape: ErrorShape, id: &str, now: Timestamp) -> 
     let (name, unit) = (&limit.id, limit.unit.code());
     let amount = limit.unit.show(i64::try_from(limit.amount).unwrap_or(i64::MAX));
     let reset = Timestamp::from_secs(limit.reset_at).rfc3339();
-    let mut headers = error_headers(shape, if refusal.kind == RefusalKind::Store { 503 } else { 429 });
     let wait_ms = Some(refusal.wait_ms).filter(|_| refusal.kind == RefusalKind::RateLimit);
+    let mut headers =
+        error_headers(shape, if refusal.kind == RefusalKind::Store { 503 } else { 429 }, wait_ms.is_some());
     let mut header = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
     match (refusal.kind, wait_ms) {
         (RefusalKind::Store, _) => header("retry-after", "1"),
@@ -114,7 +115,7 @@ pub fn backpressure(provider: &str, until: Timestamp, shape: ErrorShape, id: &st
          not sent."
     );
     let (status, kind, code) = (429, "requests", "rate_limit_exceeded");
-    let mut headers = error_headers(shape, status);
+    let mut headers = error_headers(shape, status, true);
     headers.append(&mut retry_headers(shape, wait_ms));
     let problem = Problem { status, kind, code, message: &message, id, wait_ms: Some(wait_ms) };
     LocalReply { status, headers, body: problem.body(shape), details: "meterr_provider_backpressure" }

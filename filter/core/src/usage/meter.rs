@@ -474,7 +474,9 @@ pub fn settle_usage(
         let estimate = estimate();
         usage.status = UsageStatus::Partial;
         usage.output = usage.output.max(estimate.output);
-        usage.flags.insert(Flag::OutputEstimated);
+        if estimate.output.is_some() {
+            usage.flags.insert(Flag::OutputEstimated);
+        }
         if usage.input.is_none() {
             usage.input = estimate.input;
             usage.flags.insert(Flag::InputEstimated);

@@ -8,15 +8,19 @@ pub fn json_headers() -> Vec<(String, String)> {
     vec![("content-type".to_owned(), "application/json".to_owned())]
 }
 
-/// Headers of an error in that shape: Bedrock's SDKs read its kind there.
+/// Headers of an error in that shape: Bedrock's SDKs read its kind there, and whether to try again from that. `waits` says whether
+/// waiting helps.
 #[must_use]
-pub fn error_headers(shape: ErrorShape, status: u32) -> Vec<(String, String)> {
+pub fn error_headers(shape: ErrorShape, status: u32, waits: bool) -> Vec<(String, String)> {
     let mut headers = json_headers();
     if shape == ErrorShape::Aws {
         let kind = match status {
             401 => "UnrecognizedClientException",
             404 => "ResourceNotFoundException",
-            429 => "ThrottlingException",
+            429 if waits => "ThrottlingException",
+            // The service's word for it. botocore does not try it again where the operation's model has it, as InvokeModel's does and
+            // Converse's does not: there any 429 that it does not know is tried again (1.44, `retries/standard.py`).
+            429 => "ServiceQuotaExceededException",
             503 => "ServiceUnavailableException",
             _ => "ValidationException",
         };

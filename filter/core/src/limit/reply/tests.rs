@@ -167,6 +167,11 @@ fn ok_every_refusal_names_the_limit_in_every_shape() {
     );
     let (_, anthropic) = told(RefusalKind::Budget, ErrorShape::Anthropic);
     assert_eq!(anthropic["error"]["details"]["error_code"], "budget_exceeded");
+    let aws = |kind| header(&told(kind, ErrorShape::Aws).0, "x-amzn-errortype").map(str::to_owned);
+    for kind in [RefusalKind::Budget, RefusalKind::RequestExceedsLimit, RefusalKind::Unbounded, RefusalKind::Unpriced] {
+        assert_eq!(aws(kind).as_deref(), Some("ServiceQuotaExceededException"), "no wait helps");
+    }
+    assert_eq!(aws(RefusalKind::Store).as_deref(), Some("ServiceUnavailableException"));
     let google = told(RefusalKind::Budget, ErrorShape::Google).1;
     assert_eq!(google["error"].get("details"), None, "no wait helps");
 }
