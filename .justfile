@@ -46,3 +46,7 @@ ratelimit *args:
 # A Prometheus beside envoy/envoy.yaml; --check: its rules
 prometheus *args:
     scripts/prometheus {{args}}
+
+# Breaks one line of the limits at a time: does a test notice?
+mutate *args:
+    scripts/mutate {{args}}

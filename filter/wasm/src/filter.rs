@@ -50,6 +50,8 @@ struct Stream {
     read: [usize; 2],
     /// Since when the request is held without a sign of its body.
     held_since: Option<Timestamp>,
+    /// The time of its last callback that asked the clock.
+    now: Timestamp,
 }
 
 /// Most bytes that are read of the collector's answer.
@@ -62,7 +64,13 @@ const WATCHDOG_MS: u64 = 2_000;
 impl Filter {
     pub(crate) fn on_context_create(&mut self, context: u32, parent: u32) {
         if parent != 0 {
-            let stream = Stream { root: parent, exchange: Exchange::default(), read: [0; 2], held_since: None };
+            let stream = Stream {
+                root: parent,
+                exchange: Exchange::default(),
+                read: [0; 2],
+                held_since: None,
+                now: Timestamp::default(),
+            };
             self.streams.insert(context, stream);
         }
     }
@@ -100,17 +108,22 @@ impl Filter {
 
     pub(crate) fn on_body(&mut self, id: u32, part: Part, size: usize, end: bool) -> u32 {
         let Some(stream) = self.streams.get_mut(&id) else { return 0 };
-        stream.held_since = stream.held_since.map(|_| Timestamp(abi::now()));
         let (wanted, kind, at) = match part {
             Part::Request => (stream.exchange.wants_request_body(), Buffer::Request, 0),
             Part::Response => (stream.exchange.wants_response_body(), Buffer::Response, 1),
         };
         if !wanted {
+            stream.held_since = stream.held_since.map(|_| Timestamp(abi::now()));
             return 0;
         }
         let start = stream.read.get(at).copied().unwrap_or(0).min(size);
         let body = if size > start { abi::buffer(kind, start, size - start).unwrap_or_default() } else { Vec::new() };
-        let action = self.stream(id, |exchange, service, host| match part {
+        let now = match part {
+            Part::Response if !end && stream.exchange.is_timed() => stream.now,
+            Part::Response | Part::Request => Timestamp(abi::now()),
+        };
+        stream.held_since = stream.held_since.map(|_| now);
+        let action = self.stream_at(id, now, |exchange, service, host| match part {
             Part::Request => exchange.on_request_body(&body, end, service, host),
             Part::Response => exchange.on_response_body(&body, end, service, host),
         });
@@ -233,11 +246,20 @@ impl Filter {
     }
 
     fn stream(&mut self, id: u32, run: impl FnOnce(&mut Exchange, &mut Service, &mut Host<'_>) -> Verdict) -> u32 {
+        self.stream_at(id, Timestamp(abi::now()), run)
+    }
+
+    fn stream_at(
+        &mut self,
+        id: u32,
+        now: Timestamp,
+        run: impl FnOnce(&mut Exchange, &mut Service, &mut Host<'_>) -> Verdict,
+    ) -> u32 {
         let Some(stream) = self.streams.get_mut(&id) else { return 0 };
+        stream.now = now;
         let root_id = stream.root;
         let Some(root) = self.roots.get_mut(&root_id) else { return 0 };
         let mut effects = core::mem::take(&mut self.effects);
-        let now = Timestamp(abi::now());
         let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
         let verdict = run(&mut stream.exchange, &mut root.service, &mut host);
         stream.held_since = if stream.exchange.is_held() { stream.held_since.or(Some(now)) } else { None };

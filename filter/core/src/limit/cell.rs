@@ -19,7 +19,7 @@ pub(super) struct Cell {
     pub(super) tag: u64,
     /// First second of the window. Of a bucket: until when it has leaked, in nanoseconds.
     pub(super) start: u64,
-    /// First second after the window.
+    /// First second after the window. Of a bucket: the latest time that it was told, in nanoseconds.
     pub(super) end: u64,
     /// From this second on nothing in it matters.
     pub(super) until: u64,
@@ -81,11 +81,12 @@ impl Cell {
 
     fn leak(&mut self, per_sec: u64, now: Timestamp) {
         let elapsed = now.0.saturating_sub(self.start);
+        self.end = self.end.max(now.0);
         let leaked = narrow(u128::from(elapsed) * u128::from(per_sec) / SECOND);
         if leaked >= self.settled {
             self.settled = 0;
             self.notified = 0;
-            self.start = self.start.max(now.0);
+            self.start = self.start.max(self.end);
             self.before = self.before.max(now.0);
         } else {
             // Time is used up only for whole units, and rather a nanosecond too much.
@@ -130,6 +131,14 @@ impl Cell {
     pub(super) fn settle(&mut self, window: Window, mark: Mark, held: u64, truth: u64) {
         self.exchange(window, mark, held, truth);
         self.seal(window);
+    }
+
+    /// Time that has been used up for no unit: a bucket that a refund has emptied leaks from this instant on, or a clock that goes back would
+    /// have it leak sooner.
+    pub(super) fn rest(&mut self, window: Window) {
+        if matches!(window, Window::Bucket { .. }) && self.settled == 0 {
+            self.start = self.start.max(self.end);
+        }
     }
 
     /// Moves a hold to the epoch that it is now, where its window is not over. One that was let go in the meantime is held again.

@@ -204,3 +204,88 @@ fn ok_whoever_waits_hears_that_the_provider_says_to_wait() {
     let data = world.events().pop().expect("an event")["data"].take();
     assert_eq!((&data["reason"], &data["billable"]), (&json!("provider_backpressure"), &json!(false)), "{data}");
 }
+
+/// A request that waits: when it came, and where in the order of arrivals.
+struct Waits {
+    exchange: Exchange,
+    tenant: usize,
+    came: u64,
+    nth: u64,
+}
+
+#[test]
+fn ok_the_laws_of_waiting_hold_for_random_arrivals_and_departures() {
+    const TENANTS: [&str; 3] = ["acme", "beta", "gamma"];
+    const MAX_WAIT: u64 = 5_000;
+    let limit = json!([{ "id": "rpm", "per": ["tenant"], "unit": "requests", "amount": 3, "on_exceed": "queue",
+        "queue": { "max_wait_ms": MAX_WAIT, "max_waiting": 4 }, "window": { "kind": "bucket", "per_sec": 1 } }]);
+    for seed in 0..20 {
+        let mut random = crate::random::Random::new(seed);
+        let mut world = World::new(&limit);
+        let (mut lines, mut last): (Vec<Waits>, [u64; 3]) = (Vec::new(), [0; 3]);
+        // The level of each tenant's bucket in thousandths, as of that millisecond.
+        let mut buckets = [(0_u64, world.now.millis()); 3];
+        let mut ended = 0;
+        for nth in 1..500 {
+            world.now = world.now.plus_millis(random.up_to(300));
+            let now = world.now.millis();
+            let mut admitted = |tenant: usize, nth: u64| {
+                assert!(last[tenant] < nth, "seed {seed}: {nth} was overtaken");
+                last[tenant] = nth;
+                let (level, at) = &mut buckets[tenant];
+                // A callback takes a millisecond here.
+                *level = level.saturating_sub(now + 2 - *at) + 1_000;
+                *at = now + 2;
+                assert!(*level <= 3_000 + 10, "seed {seed}: more than the amount: {level}");
+            };
+            match random.up_to(9) {
+                0..6 => {
+                    let tenant = usize::try_from(random.up_to(2)).expect("small");
+                    let mut exchange = Exchange::default();
+                    let waiting = lines.iter().filter(|waits| waits.tenant == tenant).count();
+                    match world.request(&mut exchange, &[("x-tenant", TENANTS[tenant])], &chat(false)) {
+                        Verdict::Continue => {
+                            assert_eq!(waiting, 0, "seed {seed}: others wait");
+                            admitted(tenant, nth);
+                            world.done(&mut exchange, "");
+                        }
+                        Verdict::Pause => {
+                            assert!(waiting < 4);
+                            lines.push(Waits { exchange, tenant, came: now, nth });
+                        }
+                        Verdict::Reply(_) => assert_eq!(waiting, 4, "seed {seed}: there was a place"),
+                    }
+                }
+                6 if !lines.is_empty() => {
+                    let at = usize::try_from(random.up_to(lines.len() as u64 - 1)).expect("small");
+                    world.done(&mut lines.remove(at).exchange, "downstream_remote_disconnect");
+                    ended += 1;
+                }
+                _ => {
+                    // A tick: whoever waits looks, in the order of tickets.
+                    lines.sort_by_key(|waits| waits.exchange.ticket());
+                    lines.retain_mut(|waits| match world.turn(&mut waits.exchange) {
+                        Verdict::Continue => {
+                            admitted(waits.tenant, waits.nth);
+                            world.done(&mut waits.exchange, "");
+                            ended += 1;
+                            false
+                        }
+                        Verdict::Reply(_) => {
+                            assert!(world.now.millis() >= waits.came + MAX_WAIT, "seed {seed}: too soon");
+                            ended += 1;
+                            false
+                        }
+                        Verdict::Pause => {
+                            let waited = world.now.millis() - waits.came;
+                            assert!(waited <= MAX_WAIT + 20, "seed {seed}: it waits for {waited} ms");
+                            true
+                        }
+                    });
+                }
+            }
+            assert_eq!(world.waiting(), i64::try_from(lines.len()).expect("small"), "seed {seed}: the gauge");
+        }
+        assert!(ended > 50, "seed {seed}: too calm, {ended}");
+    }
+}
