@@ -404,26 +404,20 @@ impl Stack {
         provider.chain(collector).chain(envoy.map(str::to_owned).map(tell("Envoy"))).collect()
     }
 
-    /// Ends Envoy as an operator would, by SIGTERM, and gives back what its access log then holds.
-    ///
-    /// # Panics
-    /// If it was ended before.
-    pub fn end_envoy(mut self) -> Vec<Value> {
-        let log = self.directory.path().join(ACCESS_LOG);
-        drop(self.envoy.take().expect("it runs"));
-        let log = fs::read_to_string(log).unwrap_or_default();
-        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
-
     /// Where the logs of Envoy are: `access.log` and `envoy.log`.
     #[must_use]
     pub fn logs(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Ends Envoy as an operator would, by SIGTERM, and leaves the rest running.
-    pub fn stop_envoy(&mut self) {
+    /// Ends Envoy as an operator would, by SIGTERM, and leaves the rest running. The lines of its access log.
+    ///
+    /// # Panics
+    /// If a line is no JSON.
+    pub fn stop_envoy(&mut self) -> Vec<Value> {
         self.envoy.take();
+        let log = fs::read_to_string(self.directory.path().join(ACCESS_LOG)).unwrap_or_default();
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     /// The end of a test: nobody complained, nothing panicked.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use meterr_tests::{
-    calls::chat,
+    calls::{chat, told},
     collector::{Collector, Mode},
     envoy::root,
     stack::{Options, Stack},
@@ -211,6 +211,38 @@ fn ok_a_rotated_log_and_a_bare_sigterm_lose_nothing() {
     reconcile(&[&log, &rotated]);
     let stats = stack.collector_stats();
     assert_eq!((&stats["events"], &stats["duplicates"]), (&json!(40), &json!(0)));
+}
+
+/// `envoy/operate/kubernetes-prestop.yaml`, with shorter waits: the order is what matters.
+#[test]
+fn ok_a_drain_before_the_end_leaves_nothing_to_reconcile() {
+    let mut stack = Stack::start(&Options::default());
+    let stream = |stack: &Stack| {
+        let call = stack.post("/openai/v1/chat/completions").tell(told(&json!({ "chunks": 60, "delay_ms": 10 })));
+        assert_eq!(call.send(&chat("gpt-4o-mini", true)).status, 200);
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..20).map(|_| scope.spawn(|| stream(&stack))).collect();
+        // They are under way when it begins.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        for path in ["/healthcheck/fail", "/drain_listeners?graceful"] {
+            stack.envoy().admin_post(path).expect("it drains");
+        }
+        all.into_iter().for_each(|stream| stream.join().expect("each stream ends as it should"));
+    });
+    // Two ticks of the filter, of a second each at most.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let [log, envoy_log] = ["access.log", "envoy.log"].map(|name| stack.logs().join(name));
+    let lines = stack.stop_envoy();
+    assert_eq!(lines.iter().filter(|line| line["meterr"].is_string()).count(), 20);
+    assert!(!fs::read_to_string(&envoy_log).expect("a log").contains("meterr unsent: "));
+    let url = format!("http://127.0.0.1:{}/v1/events", stack.collector_port());
+    let mut command = Command::new(root().join("scripts/reconcile"));
+    let output =
+        command.args([&log, &envoy_log]).args(["--collector", &url, "--dry-run"]).env("no_proxy", "*").output();
+    let output = output.expect("python3 runs it");
+    assert!(output.status.success(), "there is something to send: {output:?}");
+    assert_eq!(stack.collector_stats()["events"], 20);
 }
 
 #[test]
