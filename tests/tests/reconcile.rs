@@ -36,7 +36,7 @@ fn logged(id: &str, seq: u64) -> String {
 
 fn lost(id: Option<&str>, request_id: &str, path: &str, upstream: Option<&str>) -> String {
     json!({ "start_time": "2025-01-01T00:00:00.900Z", "status": 503, "duration_ms": 200, "method": "POST", "path": path,
-            "request_id": request_id, "upstream_host": upstream, "meterr_id": id, "meterr": null })
+            "details": "wasm_fail_stream", "meterr_provider": upstream.map(|_| "openai"), "request_id": request_id, "upstream_host": upstream, "meterr_id": id, "meterr": null })
     .to_string()
         + "\n"
 }
@@ -112,7 +112,10 @@ fn ok_what_was_in_flight_in_a_dead_vm_gets_one_event_that_stays_the_same() {
         logged("a", 1),
         lost(Some("0190-known"), "r1", "/v1/chat/completions", Some("127.0.0.1:1")),
         lost(None, "r2", "/v1/messages", None),
-        lost(None, "r3", "/v1/models", Some("127.0.0.1:1")),
+        lost(None, "r3", "/v1/models", None),
+        // A filter in health let it pass unmetered; a dead one did not see it, and it went on before.
+        lost(None, "r4", "/chat/messages", None).replace("wasm_fail_stream", "via_upstream"),
+        lost(None, "r5", "/chat/messages", Some("127.0.0.1:1")).replace("\"openai\"", "null"),
     ]
     .concat();
     let log = bench.file("access.log", &text);
