@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{
     Plan, Tally, Violation,
     collector::Collector,
-    reference::{Claim, Reference, Subject, When},
+    reference::{Claim, Consumed, Reference, Subject, When},
     scene::Scene,
     store::{LEARNED, LIMITS, RINGS, Shared},
     stream::Stream,
@@ -40,7 +40,7 @@ pub(super) struct Deferred {
     pub(super) exchange: u64,
     pub(super) claims: Vec<Claim>,
     pub(super) subject: Subject,
-    pub(super) tokens: u64,
+    pub(super) consumed: Consumed,
     /// It may have been taken on a later try.
     pub(super) in_doubt: bool,
 }
@@ -208,10 +208,11 @@ impl World {
         let mut host =
             Host { store: &store, properties: &NoProperties, now: Timestamp::from_millis(now), effects: &mut effects };
         let verdict = run(worker, &mut host);
+        let is_whole = depth == 0 && self.interruptions.get() == interruptions;
         let mut ran = Ran {
-            is_whole: depth == 0 && self.interruptions.get() == interruptions,
+            is_whole,
             is_clean: self.errors.get() == errors,
-            when: Some(When { now, until: self.now.get() }),
+            when: Some(When { now, until: self.now.get(), is_whole }),
             learned: store.learned,
             ..Ran::default()
         };
