@@ -20,12 +20,17 @@ pub struct Collector {
     dead: BTreeSet<String>,
     /// Who has which `writer` and `seq`.
     places: BTreeMap<(String, u64), String>,
+    /// Alerts that came, or were told to the log as dead letters. A host sees no alert before.
+    alerts: BTreeMap<String, Value>,
     counts: BTreeMap<&'static str, u64>,
     /// Events that came again.
     pub again: u64,
     /// Posts without any event: a worker that lost its ring between two operations.
     pub empty: u64,
 }
+
+/// Events that tell of a part of an amount.
+const ALERT: &str = "ai.meterr.limit.v1";
 
 fn text(event: &Value, name: &str) -> String {
     event[name].as_str().unwrap_or_default().to_owned()
@@ -112,6 +117,11 @@ impl Collector {
                 continue;
             }
             let id = text(&event, "id");
+            if event["type"] == ALERT {
+                self.alert(&event)?;
+                self.again += u64::from(!self.arrived.insert(id));
+                continue;
+            }
             match self.accepted.get(&id) {
                 Some(known) if parsed(known) == event => {}
                 Some(known) => return Err(format!("accepted {} and sent {event}", shown(known))),
@@ -122,6 +132,23 @@ impl Collector {
             self.again += u64::from(!self.arrived.insert(id));
         }
         Ok(())
+    }
+
+    fn alert(&mut self, event: &Value) -> Result<(), String> {
+        let id = text(event, "id");
+        let holder = self.places.entry(place(event)).or_insert_with(|| id.clone());
+        if *holder != id {
+            return Err(format!("one writer and seq for two events: {holder} and {event}"));
+        }
+        match self.alerts.insert(id, event.clone()) {
+            Some(before) if before != *event => Err(format!("sent {before} and then {event}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What all alerts say.
+    pub fn alerts(&self) -> impl Iterator<Item = &Value> {
+        self.alerts.values().map(|event| &event["data"])
     }
 
     /// Whether a POST holds an event that this collector never takes.
@@ -139,6 +166,9 @@ impl Collector {
         let event: Value =
             serde_json::from_str(json).map_err(|error| format!("a dead letter that is no JSON: {error}"))?;
         let id = text(&event, "id");
+        if event["type"] == ALERT {
+            self.alert(&event)?;
+        }
         // An event that never found a place in the queue is told before its exchange is.
         if self.accepted.get(&id).is_some_and(|known| parsed(known) != event) {
             return Err(format!("a dead letter that is not what was accepted: {event}"));
@@ -153,7 +183,8 @@ impl Collector {
     /// The law that is broken.
     pub fn check(&self) -> Result<(), String> {
         let made = self.accepted.len() as u64;
-        if self.counted("accepted") != made {
+        // Alerts are accepted as well, unseen until they leave.
+        if self.counted("accepted") < made {
             return Err(format!("{made} events and {} counted as accepted", self.counted("accepted")));
         }
         if self.queued() < 0 {
@@ -168,6 +199,10 @@ impl Collector {
     /// The law that is broken.
     pub fn check_end(&self) -> Result<(), String> {
         self.check()?;
+        let made = self.accepted.len() + self.alerts.len();
+        if self.counted("accepted") != made as u64 {
+            return Err(format!("{made} events and alerts, and {} counted as accepted", self.counted("accepted")));
+        }
         if let Some(event) = self.early.values().next() {
             return Err(format!("nobody accepted {event}"));
         }

@@ -1,5 +1,7 @@
 //! What limits decided and settled, against the reference.
 
+use std::collections::BTreeSet;
+
 use meterr_core::{
     effect::{LocalReply, Verdict},
     exchange::Exchange,
@@ -9,7 +11,7 @@ use meterr_core::{
 use serde_json::Value;
 
 use super::{
-    reference::{Claim, Consumed, EPOCH_SECS, PRICES, Unit, When},
+    reference::{Claim, Consumed, EPOCH_SECS, PARTS, PRICES, Unit, When, Window},
     store::Shared,
     stream::{Step, Stream, run_request},
     traffic::Request,
@@ -296,6 +298,12 @@ impl World {
             let rule = &self.scene.rules[claim.rule];
             let Some(expected) = self.reference.borrow().remaining(claim, &request.subject, when.now) else { continue };
             self.tally.borrow_mut().remainders += 1;
+            if let Some(part) = self.reference.borrow().passed(claim, &request.subject, when.now)
+                && let Some(reset_at) = limit(event, rule.id).and_then(|entry| entry["reset_at"].as_str())
+            {
+                let of = rule.told_of(&event["data"], request.subject.model);
+                self.passed.borrow_mut().insert((rule.id, of, reset_at.to_owned(), part));
+            }
             let told = limit(event, rule.id).and_then(|entry| read(entry, "remaining"));
             self.law(
                 "conservation",
@@ -351,6 +359,34 @@ impl World {
         }
         if ran.is_clean {
             worker.deferred.clear();
+        }
+    }
+
+    /// Each part of an amount is told once in a window; what was passed for sure was told, by this part or a higher one that was passed at once.
+    pub(super) fn judge_alerts(&self) {
+        let collector = self.collector.borrow();
+        let mut told = BTreeSet::new();
+        for alert in collector.alerts() {
+            let Some(rule) = self.scene.rules.iter().find(|rule| alert["limit"] == rule.id) else {
+                self.law("alerts", Err(format!("of no limit: {alert}")));
+                continue;
+            };
+            if !matches!(rule.window, Window::Fixed(_)) {
+                continue;
+            }
+            self.tally.borrow_mut().alerts += 1;
+            let of = rule.told_of(alert, alert["request_model"].as_str().unwrap_or_default());
+            let word = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
+            let is_new = told.insert((rule.id, of, word("reset_at"), word("threshold")));
+            self.law("alerts", if is_new { Ok(()) } else { Err(format!("told twice: {alert}")) });
+        }
+        for (id, of, reset_at, part) in self.passed.borrow().iter() {
+            let is_told = PARTS
+                .iter()
+                .filter(|(_, other)| other >= part)
+                .any(|(_, part)| told.contains(&(*id, of.clone(), reset_at.clone(), (*part).to_owned())));
+            let seen = || format!("{id} of {of} has passed {part} in the window until {reset_at}, and nobody told");
+            self.law("alerts", if is_told { Ok(()) } else { Err(seen()) });
         }
     }
 

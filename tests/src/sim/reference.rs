@@ -105,6 +105,9 @@ pub enum Window {
     Open,
 }
 
+/// Parts of an amount whose passing is told, in percent, and as an event says them.
+pub const PARTS: [(u64, &str); 2] = [(50, "0.5"), (100, "1")];
+
 /// The end of what has no window.
 const NEVER: u64 = u64::MAX / 4;
 
@@ -131,6 +134,8 @@ pub struct Rule {
     pub allow_on_error: bool,
     /// Whether it refuses nobody.
     pub only_reports: bool,
+    /// Whether it tells of these parts of its amount, in percent: [`PARTS`].
+    pub notifies: bool,
 }
 
 /// Who asks.
@@ -153,7 +158,7 @@ impl Rule {
         let store = if self.allow_on_error { "allow" } else { "reject" };
         let exceed = if self.only_reports { "report_only" } else { "reject" };
         let mut rule = json!({ "id": self.id, "per": self.per, "unit": self.unit.word(), "amount": self.told(self.amount),
-            "on_exceed": exceed, "on_store_error": store, "notify_at": [] });
+            "on_exceed": exceed, "on_store_error": store, "notify_at": if self.notifies { vec![0.5, 1.0] } else { Vec::new() } });
         if self.unit.is_content() {
             rule["reserve"] = json!(self.reserve);
             rule["assume_output_tokens"] = json!(60);
@@ -206,6 +211,17 @@ impl Rule {
     #[must_use]
     pub fn end(&self, now_ms: u64) -> u64 {
         self.secs().map_or(NEVER, |secs| (now_ms / 1_000 / secs + 1) * secs)
+    }
+
+    /// What an alert says of whom it is about.
+    #[must_use]
+    pub fn told_of(&self, data: &Value, model: &str) -> String {
+        let value = |name: &&str| match *name {
+            "key" => data["key_id"].as_str().unwrap_or_default(),
+            "model" => model,
+            name => data[name].as_str().unwrap_or_default(),
+        };
+        self.per.iter().map(value).collect::<Vec<_>>().join("|")
     }
 
     fn descriptor(&self, subject: &Subject) -> String {
@@ -446,6 +462,17 @@ impl Reference {
         cell.is_known(rule).then_some(left)
     }
 
+    /// The highest part of the amount that the settled sum of a calendar's window has passed, if that is known.
+    #[must_use]
+    pub fn passed(&self, claim: &Claim, subject: &Subject, now: u64) -> Option<&'static str> {
+        let rule = &self.rules[claim.rule];
+        let mut cell = self.cells.get(&(claim.rule, rule.descriptor(subject))).cloned()?;
+        cell.touch(rule, When::instant(now));
+        let is_known = matches!(rule.window, Window::Fixed(_)) && rule.notifies && cell.is_known(rule);
+        let mut passed = PARTS.iter().filter(|(part, _)| is_known && cell.settled * 100 >= part * claim.amount);
+        passed.next_back().map(|(_, told)| *told)
+    }
+
     /// Whether one limit has room, if that is known.
     #[must_use]
     pub fn has_room(&self, claim: &Claim, subject: &Subject, now: u64) -> Option<bool> {
@@ -486,6 +513,21 @@ impl Reference {
             if is_sure && self.rules[claim.rule].secs().is_some() {
                 self.counted_in.insert((exchange, claim.rule), end);
             }
+        }
+    }
+
+    /// What an open exchange holds is as if it had been taken now. What was let go is held again, unless its window is over.
+    pub fn renew(&mut self, exchange: u64, claims: &[Claim], subject: &Subject, when: When, is_clean: bool) {
+        for claim in claims {
+            let Some(end) = self.admitted.get(&(exchange, claim.rule)).copied() else { continue };
+            self.with(claim.rule, subject, |rule, cell| {
+                cell.touch(rule, when);
+                if !is_clean {
+                    cell.doubt(rule, cell.end);
+                } else if rule.unit != Unit::Requests && !matches!(rule.window, Window::Bucket(_)) && cell.end == end {
+                    cell.holds.insert(exchange, (claim.held, cell.epoch));
+                }
+            });
         }
     }
 

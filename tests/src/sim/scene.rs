@@ -108,7 +108,9 @@ impl Scene {
     pub(super) fn new(random: &mut Random, queue_bytes: Option<u64>) -> Self {
         let header_hold = random.up_to(4) > 0;
         let by_seed = if random.up_to(3) == 0 { SMALL_QUEUE } else { LARGE_QUEUE };
-        let rules = rules(random);
+        let queue_bytes = queue_bytes.unwrap_or(by_seed);
+        // Nobody sees an alert that is dropped before it has left.
+        let rules = rules(random, queue_bytes == LARGE_QUEUE);
         let config = json!({
             "header_hold": header_hold,
             "identity": { "tenant": [{ "from": "header", "name": "x-tenant" }] },
@@ -118,7 +120,7 @@ impl Scene {
                 "cluster": "collector",
                 "batch": { "max_events": 2 + random.up_to(20), "max_delay_ms": 50 },
                 "retry": { "base_ms": 50, "max_ms": 1_000 },
-                "queue": { "max_bytes": queue_bytes.unwrap_or(by_seed) },
+                "queue": { "max_bytes": queue_bytes },
                 "heartbeat_secs": 20,
             },
         });
@@ -137,7 +139,7 @@ fn prices() -> Vec<Value> {
 }
 
 /// Some limits out of many: records of one and of several limits, windows that roll over often and never.
-fn rules(random: &mut Random) -> Vec<Rule> {
+fn rules(random: &mut Random, notifies: bool) -> Vec<Rule> {
     let rule = |id, per, unit, amount, window, reserve| Rule {
         id,
         per,
@@ -149,6 +151,7 @@ fn rules(random: &mut Random) -> Vec<Rule> {
         reserve,
         allow_on_error: true,
         only_reports: false,
+        notifies,
     };
     let tenant: &[&str] = &["tenant"];
     let (second, minute, hour) = (Window::Fixed("second"), Window::Fixed("minute"), Window::Fixed("hour"));

@@ -1,6 +1,9 @@
 //! The process itself: workers act one at a time, but in the middle of each other's callbacks.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use meterr_core::{
     effect::{Callout, Effect, Verdict},
@@ -66,6 +69,8 @@ pub struct World {
     /// Root contexts for requests that are tried: on an empty store, and on copies of the store.
     pub(super) triers: [RefCell<Service>; 2],
     pub(super) tally: RefCell<Tally>,
+    /// Parts of amounts that were passed for sure: limit, whose counter, the end of the window, part.
+    pub(super) passed: RefCell<BTreeSet<(&'static str, String, String, &'static str)>>,
     pub(super) collector_is_well: Cell<bool>,
     /// Milliseconds since the epoch, and the latest that there ever was.
     pub(super) now: Cell<u64>,
@@ -111,6 +116,7 @@ impl World {
             under_way: RefCell::default(),
             triers: [0, 1].map(|seed| RefCell::new(service(&scene, seed))),
             tally: RefCell::default(),
+            passed: RefCell::default(),
             collector_is_well: Cell::new(true),
             now: Cell::new(now),
             latest: Cell::new(now),
