@@ -42,3 +42,11 @@ fuzz *args:
 # Envoy's rate limit service and Redis on loopback
 ratelimit *args:
     scripts/ratelimit {{args}}
+
+# A Prometheus beside envoy/envoy.yaml; --check: its rules
+prometheus *args:
+    scripts/prometheus {{args}}
+
+# Breaks one line of the limits at a time: does a test notice?
+mutate *args:
+    scripts/mutate {{args}}

@@ -415,6 +415,17 @@ impl Stack {
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
+    /// Where the logs of Envoy are: `access.log` and `envoy.log`.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Ends Envoy as an operator would, by SIGTERM, and leaves the rest running.
+    pub fn stop_envoy(&mut self) {
+        self.envoy.take();
+    }
+
     /// The end of a test: nobody complained, nothing panicked.
     pub fn finish(self) {
         let complaints = self.provider.complaints();

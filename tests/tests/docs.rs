@@ -58,6 +58,8 @@ fn metrics() -> Vec<Metric> {
         Metric::Events("x"),
         Metric::EventQueueBytes,
         Metric::EventOldestMs,
+        Metric::EventDeliveryMs,
+        Metric::EventsRejected,
         Metric::Callouts("x"),
         Metric::Unmetered("x"),
         Metric::Errors("x"),
@@ -78,6 +80,8 @@ fn metrics() -> Vec<Metric> {
             | Metric::Events(..)
             | Metric::EventQueueBytes
             | Metric::EventOldestMs
+            | Metric::EventDeliveryMs
+            | Metric::EventsRejected
             | Metric::Callouts(..)
             | Metric::Unmetered(..)
             | Metric::Errors(..) => {}

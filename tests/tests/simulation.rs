@@ -90,3 +90,16 @@ fn ok_a_full_queue_drops_the_oldest_and_never_the_newest() {
     let total = play(0..10, |plan| Plan { faults: Faults { collector: 10, ..Faults::NONE }, queue_bytes, ..plan });
     assert!(total.events.2 > 0 && total.homeless == 0, "{total:?}");
 }
+
+#[test]
+fn ok_an_event_is_counted_once_however_often_its_ring_changes_hands() {
+    let faults = Faults { leaps: 300, interruptions: 120, back: 0, collector: 3, crashes: 0, ..Faults::default() };
+    let total = play((0..10).chain([28, 1139]), |plan| Plan { faults, steps: 500, ..plan });
+    assert!(total.again > 0 || !is_usual(), "no ring was lost: {total:?}");
+}
+
+#[test]
+fn ok_an_event_is_counted_once_while_the_store_of_rings_fails() {
+    let seeds = (0..6).chain([1043, 1094, 1118]);
+    play(seeds, |plan| Plan { faults: Faults { ring_errors: 10, ..plan.faults }, steps: 1_000, ..plan });
+}

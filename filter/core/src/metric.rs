@@ -58,6 +58,11 @@ pub enum Metric {
     EventQueueBytes,
     /// `meterr_event_oldest_ms`: age of the oldest undelivered event.
     EventOldestMs,
+    /// `meterr_event_delivery_ms`: from the end of an exchange until the collector acknowledged its event.
+    EventDeliveryMs,
+    /// `meterr_events_rejected_total`: events that the collector said it rejected from batches that it took (OTLP's `partialSuccess`); they count as
+    /// delivered.
+    EventsRejected,
     /// `meterr_callouts_total{result}`: POSTs to the collector.
     Callouts(&'static str),
     /// `meterr_unmetered_total{reason}`: requests that passed without an event.
@@ -72,7 +77,9 @@ impl Metric {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::EventQueueBytes | Self::EventOldestMs | Self::QueueWaiting(..) => Kind::Gauge,
-            Self::TimeToFirstTokenMs(..) | Self::DurationMs(..) | Self::QueueWaitMs(..) => Kind::Histogram,
+            Self::TimeToFirstTokenMs(..) | Self::DurationMs(..) | Self::QueueWaitMs(..) | Self::EventDeliveryMs => {
+                Kind::Histogram
+            }
             Self::Requests(..)
             | Self::Tokens(..)
             | Self::CostMicrousd(..)
@@ -81,6 +88,7 @@ impl Metric {
             | Self::LimitCounters(..)
             | Self::Queue(..)
             | Self::Events(..)
+            | Self::EventsRejected
             | Self::Callouts(..)
             | Self::Unmetered(..)
             | Self::Errors(..) => Kind::Counter,
@@ -115,6 +123,8 @@ impl Metric {
             Self::Events(result) => labelled("meterr_events_total", &[("result", result)]),
             Self::EventQueueBytes => labelled("meterr_event_queue_bytes", &[]),
             Self::EventOldestMs => labelled("meterr_event_oldest_ms", &[]),
+            Self::EventDeliveryMs => labelled("meterr_event_delivery_ms", &[]),
+            Self::EventsRejected => labelled("meterr_events_rejected_total", &[]),
             Self::Callouts(result) => labelled("meterr_callouts_total", &[("result", result)]),
             Self::Unmetered(reason) => labelled("meterr_unmetered_total", &[("reason", reason)]),
             Self::Errors(code) => labelled("meterr_errors_total", &[("code", code)]),

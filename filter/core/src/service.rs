@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::{
     config::{Config, Problems},
-    delivery::Exporter,
+    delivery::{Exporter, NoRoom, Promise},
     effect::{Effect, Level},
     event::{self, UsageEvent},
     host::Host,
@@ -26,6 +26,9 @@ const CREDENTIAL_KEY: &[u8] = b"meterr/credential-key";
 
 /// Milliseconds between ticks while nothing waits: leases, heartbeats and the watchdog need no more.
 const IDLE_TICK_MS: u32 = 1_000;
+
+/// Why an exchange was refused for whose event the queue had no room.
+pub(crate) const NO_ROOM: &str = "event_queue_full";
 
 /// Most settlements that are kept for the next tick when the store fails. Past it the oldest is given up and counted: the limit
 /// then forgets what that exchange used, its event does not.
@@ -115,6 +118,17 @@ impl Service {
         self.set_tick(host);
     }
 
+    /// Whether [`Self::on_answer_body`] wants the bodies of the collector's answers.
+    #[must_use]
+    pub fn reads_answers(&self) -> bool {
+        self.exporter.reads_answers()
+    }
+
+    /// What the collector's answer says, before [`Self::on_callout_response`].
+    pub fn on_answer_body(&self, body: &[u8], host: &mut Host<'_>) {
+        self.exporter.on_answer_body(body, host.effects);
+    }
+
     /// The host refused to start a callout.
     pub fn on_callout_refused(&mut self, token: u64, host: &mut Host<'_>) {
         self.exporter.on_callout_failed(token, host.store, host.now, host.effects);
@@ -180,10 +194,18 @@ impl Service {
         }
     }
 
+    /// Asks for room for the event of an exchange that is about to be let in.
+    pub(crate) fn promise(&mut self, host: &Host<'_>) -> Result<Option<Promise>, NoRoom> {
+        self.exporter.promise(host.store, host.now)
+    }
+
     /// Takes an event over: from here on it is delivered, dead-lettered, dropped and counted, or queued. Gives back its bytes.
     pub(crate) fn accept(&mut self, event: &UsageEvent, host: &mut Host<'_>) -> Vec<u8> {
         let source = &self.source;
         let mut encode = |writer, seq| event::encode::encode(event, source, writer, seq);
+        if event.reason == Some(NO_ROOM) {
+            return self.exporter.drop_refusal(host.effects, &mut encode);
+        }
         let accepted = self.exporter.accept(host.store, host.now, host.effects, &mut encode);
         self.set_tick(host);
         accepted

@@ -105,10 +105,24 @@ impl Timestamp {
     #[must_use]
     pub fn rfc3339(self) -> String {
         let c = self.civil();
-        format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            c.year, c.month, c.day, c.hour, c.minute, c.second, c.millis
-        )
+        let mut out = String::with_capacity(24);
+        let mut put = |mut number: u64, digits: u32, after: char| {
+            for place in (0..digits).rev() {
+                let unit = 10_u64.pow(place);
+                let digit = u8::try_from(number / unit).unwrap_or(9).min(9);
+                out.push(char::from(b'0'.saturating_add(digit)));
+                number %= unit;
+            }
+            out.push(after);
+        };
+        put(c.year, 4, '-');
+        put(c.month, 2, '-');
+        put(c.day, 2, 'T');
+        put(c.hour, 2, ':');
+        put(c.minute, 2, ':');
+        put(c.second, 2, '.');
+        put(c.millis, 3, 'Z');
+        out
     }
 }
 
@@ -183,6 +197,7 @@ mod tests {
         assert_eq!(Timestamp(0).rfc3339(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_millis(1_709_164_800_123).rfc3339(), "2024-02-29T00:00:00.123Z");
         assert_eq!(Timestamp::from_secs(4_102_444_799).rfc3339(), "2099-12-31T23:59:59.000Z");
+        assert_eq!(Timestamp(u64::MAX).rfc3339(), "2554-07-21T23:34:33.709Z", "the last there is");
     }
 
     #[test]

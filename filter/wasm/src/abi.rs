@@ -36,6 +36,8 @@ pub(crate) enum Buffer {
     Request = 0,
     /// Body of the response.
     Response = 1,
+    /// Body of a callout's answer.
+    Callout = 4,
     /// The plugin's configuration.
     Configuration = 7,
 }

@@ -54,8 +54,8 @@ extern "C" fn proxy_on_tick(root: u32) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_http_call_response(root: u32, token: u32, headers: u32, _body: usize, _trailers: u32) {
-    with((), |filter| filter.on_callout_response(root, token, headers));
+extern "C" fn proxy_on_http_call_response(root: u32, token: u32, headers: u32, body: usize, _trailers: u32) {
+    with((), |filter| filter.on_callout_response(root, token, headers, body));
 }
 
 #[unsafe(no_mangle)]

@@ -50,7 +50,12 @@ struct Stream {
     read: [usize; 2],
     /// Since when the request is held without a sign of its body.
     held_since: Option<Timestamp>,
+    /// The time of its last callback that asked the clock.
+    now: Timestamp,
 }
+
+/// Most bytes that are read of the collector's answer.
+const MAX_ANSWER: usize = 65_536;
 
 /// How long a held request may go without a body callback before it is let go: longer than any client takes to send what it
 /// announced, shorter than its own time-out.
@@ -59,7 +64,13 @@ const WATCHDOG_MS: u64 = 2_000;
 impl Filter {
     pub(crate) fn on_context_create(&mut self, context: u32, parent: u32) {
         if parent != 0 {
-            let stream = Stream { root: parent, exchange: Exchange::default(), read: [0; 2], held_since: None };
+            let stream = Stream {
+                root: parent,
+                exchange: Exchange::default(),
+                read: [0; 2],
+                held_since: None,
+                now: Timestamp::default(),
+            };
             self.streams.insert(context, stream);
         }
     }
@@ -97,17 +108,22 @@ impl Filter {
 
     pub(crate) fn on_body(&mut self, id: u32, part: Part, size: usize, end: bool) -> u32 {
         let Some(stream) = self.streams.get_mut(&id) else { return 0 };
-        stream.held_since = stream.held_since.map(|_| Timestamp(abi::now()));
         let (wanted, kind, at) = match part {
             Part::Request => (stream.exchange.wants_request_body(), Buffer::Request, 0),
             Part::Response => (stream.exchange.wants_response_body(), Buffer::Response, 1),
         };
         if !wanted {
+            stream.held_since = stream.held_since.map(|_| Timestamp(abi::now()));
             return 0;
         }
         let start = stream.read.get(at).copied().unwrap_or(0).min(size);
         let body = if size > start { abi::buffer(kind, start, size - start).unwrap_or_default() } else { Vec::new() };
-        let action = self.stream(id, |exchange, service, host| match part {
+        let now = match part {
+            Part::Response if !end && stream.exchange.is_timed() => stream.now,
+            Part::Response | Part::Request => Timestamp(abi::now()),
+        };
+        stream.held_since = stream.held_since.map(|_| now);
+        let action = self.stream_at(id, now, |exchange, service, host| match part {
             Part::Request => exchange.on_request_body(&body, end, service, host),
             Part::Response => exchange.on_response_body(&body, end, service, host),
         });
@@ -198,13 +214,19 @@ impl Filter {
         }
     }
 
-    pub(crate) fn on_callout_response(&mut self, root: u32, token: u32, headers: u32) {
+    pub(crate) fn on_callout_response(&mut self, root: u32, token: u32, headers: u32, body: usize) {
         let Some(token) = self.roots.get_mut(&root).and_then(|root| root.callouts.remove(&token)) else { return };
         // A reset has no headers; a time-out and a dead endpoint come as 504 and 503.
         let text = |name| String::from_utf8(abi::header(Map::Callout, name)?).ok();
         let status = if headers == 0 { None } else { text(":status").and_then(|status| status.parse().ok()) };
         let retry_after = if headers == 0 { None } else { text("retry-after") };
         self.root(root, |service, host| {
+            if body > 0
+                && service.reads_answers()
+                && let Ok(body) = abi::buffer(Buffer::Callout, 0, body.min(MAX_ANSWER))
+            {
+                service.on_answer_body(&body, host);
+            }
             service.on_callout_response(token, status, retry_after.as_deref(), host);
         });
     }
@@ -224,11 +246,20 @@ impl Filter {
     }
 
     fn stream(&mut self, id: u32, run: impl FnOnce(&mut Exchange, &mut Service, &mut Host<'_>) -> Verdict) -> u32 {
+        self.stream_at(id, Timestamp(abi::now()), run)
+    }
+
+    fn stream_at(
+        &mut self,
+        id: u32,
+        now: Timestamp,
+        run: impl FnOnce(&mut Exchange, &mut Service, &mut Host<'_>) -> Verdict,
+    ) -> u32 {
         let Some(stream) = self.streams.get_mut(&id) else { return 0 };
+        stream.now = now;
         let root_id = stream.root;
         let Some(root) = self.roots.get_mut(&root_id) else { return 0 };
         let mut effects = core::mem::take(&mut self.effects);
-        let now = Timestamp(abi::now());
         let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
         let verdict = run(&mut stream.exchange, &mut root.service, &mut host);
         stream.held_since = if stream.exchange.is_held() { stream.held_since.or(Some(now)) } else { None };

@@ -68,12 +68,16 @@ fn wanted(tree: &Tree, shape: Option<&'static Shape>, found: &mut Vec<(Field, Ki
         Tree::Null => tell(Kind::Null),
         Tree::Bool(value) => tell(Kind::Bool(*value)),
         Tree::Number(_) => tell(Kind::Number(Vec::new())),
-        Tree::Text(text) => tell(Kind::Text {
-            head: text.as_bytes()[..text.len().min(MAX_TEXT)].to_vec(),
-            bytes: count(text.len()),
-            chars: count(text.chars().count()),
-            weight: estimate::weigh(text.as_bytes()),
-        }),
+        Tree::Text(text) => {
+            let (bytes, is_weighed) = (count(text.len()), shape.field.is_some_and(Field::is_weighed));
+            tell(if is_weighed {
+                let (chars, weight) = (count(text.chars().count()), estimate::weigh(text.as_bytes()));
+                Kind::Text { head: Vec::new(), bytes, chars, weight }
+            } else {
+                let head = text.as_bytes()[..text.len().min(MAX_TEXT)].to_vec();
+                Kind::Text { head, bytes, chars: 0, weight: 0 }
+            });
+        }
         Tree::Array(items) => {
             tell(Kind::ArrayStart);
             items.iter().for_each(|item| wanted(item, shape.items, found));

@@ -30,7 +30,12 @@ impl Material {
         let (servers, clients) = (Authority::new(), Authority::new());
         let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("it can be written");
         write("jwks.json", &json!({ "keys": [public(&issuer)] }).to_string());
-        fs::create_dir(directory.path().join("tls")).expect("a directory");
+        for folder in ["tls", "sds"] {
+            fs::create_dir(directory.path().join(folder)).expect("a directory");
+        }
+        let secret = json!({ "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+                             "name": "openai_key", "generic_secret": { "secret": { "inline_string": "sk-upstream-openai" } } });
+        write("sds/openai.yaml", &json!({ "resources": [secret] }).to_string());
         let (certificate, key) = servers.sign(vec![SanType::DnsName(ia5("localhost"))]);
         write("tls/server.crt", &certificate);
         write("tls/server.key", &key);

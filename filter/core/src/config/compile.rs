@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     backpressure,
-    delivery::spec::Sink,
+    delivery::spec::{OnFull, Sink},
     dialect::{DialectId, ErrorShape},
+    event::format::Format,
     identity::{Identity, Source, Sources},
     price::{Adjustments, Discount, PriceOverride, PriceTier, TierKind, TokenPrices},
     provider::{Apart, RateLimitFamily, Row, Verified, table},
@@ -221,15 +222,19 @@ fn sink(walk: &Walk<'_>, section: &Section<'_>) -> Sink {
         retry.report("max_ms", retry_max_ms.to_string(), format!("not less than base_ms, which is {retry_base_ms}"));
     }
     // These have one value each so far: reading them is what refuses any other.
-    section.choice("format");
     section.choice("rejected");
-    queue.choice("on_full");
     section.section("dead_letter").text("path");
     let headers = section.entries("headers").into_iter();
     Sink {
         cluster: section.text("cluster").unwrap_or_default(),
         authority: section.text("authority").unwrap_or_default(),
         path: section.text("path").unwrap_or_default(),
+        format: match section.choice("format") {
+            "otlp_logs" => Format::OtlpLogs,
+            "ndjson" => Format::Ndjson,
+            _ => Format::CloudEvents,
+        },
+        gzip: section.switch("gzip").unwrap_or_default(),
         headers: headers.filter_map(|(name, node)| Some((name, header(walk, &node.section())?))).collect(),
         timeout_ms: section.integer_u32("timeout_ms"),
         batch_events: batch.integer_usize("max_events"),
@@ -239,6 +244,10 @@ fn sink(walk: &Walk<'_>, section: &Section<'_>) -> Sink {
         retry_max_ms,
         give_up_after_secs: retry.integer("give_up_after_secs"),
         queue_bytes: queue.integer_usize("max_bytes"),
+        on_full: match queue.choice("on_full") {
+            "reject_requests" => OnFull::RejectRequests,
+            _ => OnFull::DropOldest,
+        },
         heartbeat_secs: section.integer("heartbeat_secs"),
     }
 }

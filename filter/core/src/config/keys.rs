@@ -392,7 +392,13 @@ pub(super) static KEYS: &[Key] = &[
     key("sink.cluster", Text(&text::VALUE), Required, "Envoy cluster of the collector."),
     key("sink.authority", Text(&text::AUTHORITY), Json(r#""collector.local""#), "`:authority` of the requests."),
     key("sink.path", Text(&text::PATH), Json(r#""/v1/events""#), "`:path` of the requests."),
-    key("sink.format", Choice(&["cloudevents"]), Json(r#""cloudevents""#), "CloudEvents 1.0 in JSON batches."),
+    key(
+        "sink.format",
+        Choice(&["cloudevents", "otlp_logs", "ndjson"]),
+        Json(r#""cloudevents""#),
+        "How events are written: `cloudevents`, CloudEvents 1.0 in JSON batches; `otlp_logs`, log records as OTLP/HTTP JSON (set `sink.path` to `/v1/logs`); `ndjson`, a JSON object a line.",
+    ),
+    key("sink.gzip", Switch, Json("false"), "Whether bodies are compressed, with `content-encoding: gzip`."),
     key("sink.headers", Map(32, &text::SINK_HEADER), Json("{}"), "Further request headers, by name."),
     key(
         "sink.headers.<name>.env",
@@ -413,7 +419,7 @@ pub(super) static KEYS: &[Key] = &[
         "sink.batch.max_bytes",
         Integer(1_024, 16_777_216, "bytes"),
         Json("262144"),
-        "Most bytes, unless one event alone is larger.",
+        "Most bytes of its events as CloudEvents, unless one event alone is larger. As `otlp_logs` they take two to three times as many.",
     ),
     key("sink.batch.max_delay_ms", Integer(0, 60_000, "ms"), Json("50"), "Longest wait for a batch to fill."),
     key("sink.retry", Object, Json("{}"), "Exponential backoff with full jitter."),
@@ -439,9 +445,10 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key(
         "sink.queue.on_full",
-        Choice(&["drop_oldest"]),
+        Choice(&["drop_oldest", "reject_requests"]),
         Json(r#""drop_oldest""#),
-        "What to do when it is full: drop the oldest event and count it.",
+        "What to do when it is full: `drop_oldest` drops the oldest event and counts it; `reject_requests` answers requests with 503 for whose \
+         event there would be no room, so that none goes unmetered.",
     ),
     key("sink.dead_letter", Object, Json("{}"), "Events that the collector will never take."),
     key("sink.dead_letter.path", Text(&text::EMPTY), Json(r#""""#), "Empty: a tagged log record and a counter."),

@@ -3,7 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     backpressure::Mode,
+    delivery::spec::OnFull,
     dialect::ErrorShape,
+    event::format::Format,
     identity::Source,
     limit::spec::{Calendar, Reserve, Window},
     provider::RateLimitFamily,
@@ -68,8 +70,24 @@ fn err_secrets_are_not_repeated() {
 }
 
 #[test]
+fn ok_the_sink_as_it_is_told() {
+    let sink = |more: &Value| {
+        let mut sink = json!({ "cluster": "c" });
+        sink.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        parse(&json!({ "sink": sink })).expect("valid").sink
+    };
+    let usual = sink(&json!({}));
+    assert_eq!((usual.format, usual.gzip, usual.on_full), (Format::CloudEvents, false, OnFull::DropOldest));
+    let other = sink(&json!({ "format": "otlp_logs", "gzip": true, "queue": { "on_full": "reject_requests" } }));
+    assert_eq!((other.format, other.gzip, other.on_full), (Format::OtlpLogs, true, OnFull::RejectRequests));
+    assert_eq!(sink(&json!({ "format": "ndjson" })).format, Format::Ndjson);
+    parse(&json!({ "sink": { "cluster": "c", "format": "xml", "gzip": 1, "queue": { "on_full": "wait" } } }))
+        .expect_err("three problems");
+}
+
+#[test]
 fn err_features_that_are_not_built_are_refused() {
-    assert!(parse(&json!({ "sink": { "cluster": "c", "format": "ndjson" } })).is_err());
+    assert!(parse(&json!({ "sink": { "cluster": "c", "rejected": "summary_per_minute" } })).is_err());
 }
 
 /// A configuration with one limit that says these things besides its id.

@@ -1,7 +1,7 @@
 //! Batches: which events go together, and the POST that they become.
 
 use super::spec::Sink;
-use crate::effect::Callout;
+use crate::{effect::Callout, event::format::gzip};
 
 /// Where an event is: the number of its ring, and its `seq` there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,24 +19,21 @@ pub(super) enum Batch {
     Heartbeat,
 }
 
-/// A POST of JSON events as a CloudEvents batch (CloudEvents JSON format 1.0, section 4).
+/// A POST of events in the sink's format.
 pub(super) fn callout(sink: &Sink, token: u64, events: &[Vec<u8>]) -> Callout {
-    let bytes: usize = events.iter().map(|event| event.len().saturating_add(1)).sum();
-    let mut body = Vec::with_capacity(bytes.saturating_add(2));
-    body.push(b'[');
-    for (nth, event) in events.iter().enumerate() {
-        if nth > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(event);
-    }
-    body.push(b']');
+    let mut body = sink.format.body(events);
     let mut headers = vec![
         (":method".to_owned(), "POST".to_owned()),
         (":path".to_owned(), sink.path.clone()),
         (":authority".to_owned(), sink.authority.clone()),
-        ("content-type".to_owned(), "application/cloudevents-batch+json".to_owned()),
+        ("content-type".to_owned(), sink.format.content_type().to_owned()),
     ];
+    if sink.gzip
+        && let Some(small) = gzip(&body)
+    {
+        body = small;
+        headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
+    }
     headers.extend(sink.headers.iter().cloned());
     Callout { token, cluster: sink.cluster.clone(), headers, body, timeout_ms: sink.timeout_ms }
 }

@@ -1,17 +1,22 @@
 //! The delivery machine of one root context.
 
+use std::rc::Rc;
+
 use hashbrown::HashMap;
 
 use super::{
     batch::{self, Batch, Item},
     pool::Pool,
     retry::{Answer, Backoff, retry_after_ms},
-    ring::{Fate, Progress, PushError},
-    spec::Sink,
+    ring::{Fate, PushError, Ring, Slot},
+    spec::{OnFull, Sink},
 };
 use crate::{
     effect::{Effect, Level},
-    event::encode,
+    event::{
+        encode,
+        format::{self, Format},
+    },
     metric::Metric,
     random::Random,
     store::SharedStore,
@@ -20,8 +25,14 @@ use crate::{
 
 /// How often rings are tended, in milliseconds.
 const TEND_MS: u64 = 1_000;
+/// No collector is thought to refuse batches that are smaller.
+const MIN_BATCH_BYTES: usize = 1_024;
 /// Milliseconds between ticks while nothing waits.
 const IDLE_MS: u32 = 1_000;
+
+/// The queue has no room for the event of one more exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
 
 /// Takes events over and sees that they arrive.
 #[derive(Debug)]
@@ -38,6 +49,16 @@ pub struct Exporter {
     tended: Option<Timestamp>,
     /// Writer and `seq` of events that found no place in shared data.
     homeless: (u64, u64),
+    /// Most bytes of a batch: less than the sink's while the collector finds batches too large.
+    batch_bytes: usize,
+    /// Held once by each exchange whose event is still to come.
+    promises: Rc<()>,
+}
+
+/// Room for the event of an exchange that was let in, as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    _held: Rc<()>,
 }
 
 impl Exporter {
@@ -50,6 +71,8 @@ impl Exporter {
             backoff: Backoff::new(&sink),
             homeless: (random.next(), 0),
             random,
+            batch_bytes: sink.batch_bytes,
+            promises: Rc::new(()),
             sink,
             source,
             in_flight: HashMap::new(),
@@ -57,6 +80,37 @@ impl Exporter {
             next_token: 0,
             tended: None,
         }
+    }
+
+    /// Whether one more exchange may be let in: `Err` if the queue has no room for its event and such exchanges are to be refused, `Ok(None)`
+    /// if nobody asked for that.
+    pub(crate) fn promise(&mut self, store: &dyn SharedStore, now: Timestamp) -> Result<Option<Promise>, NoRoom> {
+        if self.sink.on_full == OnFull::DropOldest {
+            return Ok(None);
+        }
+        // With our own, there are as many as were promised and one more.
+        if self.pool.has_room_for(Rc::strong_count(&self.promises), store, now) {
+            Ok(Some(Promise { _held: Rc::clone(&self.promises) }))
+        } else {
+            Err(NoRoom)
+        }
+    }
+
+    /// Takes the event of an exchange over that was refused for want of room: it is counted as dropped, and its `seq` is a gap.
+    pub(crate) fn drop_refusal(
+        &mut self,
+        effects: &mut Vec<Effect>,
+        encode: &mut dyn FnMut(u64, u64) -> Vec<u8>,
+    ) -> Vec<u8> {
+        effects.push(Effect::Measure(Metric::Events("accepted"), 1));
+        count(&[Fate::Dropped], effects);
+        self.encode_homeless(encode)
+    }
+
+    fn encode_homeless(&mut self, encode: &mut dyn FnMut(u64, u64) -> Vec<u8>) -> Vec<u8> {
+        let (writer, seq) = &mut self.homeless;
+        *seq = seq.saturating_add(1);
+        encode(*writer, *seq)
     }
 
     /// Takes an event over. `encode` is told writer and seq; what it makes comes back.
@@ -70,7 +124,10 @@ impl Exporter {
         effects.push(Effect::Measure(Metric::Events("accepted"), 1));
         let mut pushed = self.pool.push(store, now, encode);
         // One large event may take the room of several small ones.
-        while matches!(pushed, Err(PushError::Full)) && self.drop_oldest(store, now, effects) {
+        while self.sink.on_full == OnFull::DropOldest
+            && matches!(pushed, Err(PushError::Full))
+            && self.drop_oldest(store, now, effects)
+        {
             pushed = self.pool.push(store, now, encode);
         }
         if let Ok((_, event)) = pushed {
@@ -79,10 +136,8 @@ impl Exporter {
             }
             return event;
         }
-        // Shared data fails: the log is the only place left.
-        let (writer, seq) = &mut self.homeless;
-        *seq = seq.saturating_add(1);
-        let event = encode(*writer, *seq);
+        // Shared data fails, or events were larger than was thought when their exchanges were let in: the log is the only place left.
+        let event = self.encode_homeless(encode);
         dead_letter(&event, effects);
         event
     }
@@ -105,6 +160,7 @@ impl Exporter {
         if self.tended.is_none_or(|last| now.millis_since(last) >= TEND_MS || now < last) {
             self.tended = Some(now);
             let depth = self.pool.tend(store, now);
+            self.finish(&[], Fate::Dropped, store, now, effects);
             let age = if depth.oldest == 0 { 0 } else { now.millis().saturating_sub(depth.oldest) };
             effects.push(Effect::Measure(Metric::EventQueueBytes, depth.bytes));
             effects.push(Effect::Measure(Metric::EventOldestMs, age));
@@ -133,10 +189,16 @@ impl Exporter {
         match answer {
             Answer::Delivered => {
                 self.backoff.succeeded();
+                self.batch_bytes = self.batch_bytes.saturating_add(self.batch_bytes / 64).min(self.sink.batch_bytes);
+                self.measure_delay(&items, now, effects);
                 self.finish(&items, Fate::Delivered, store, now, effects);
             }
             Answer::Condemned => {
                 self.backoff.succeeded();
+                if status == Some(413) {
+                    let bytes: usize = items.iter().map(|item| self.bytes_of(*item)).sum();
+                    self.batch_bytes = (bytes / 2).clamp(MIN_BATCH_BYTES.min(self.sink.batch_bytes), self.batch_bytes);
+                }
                 self.condemn(items, store, now, effects);
             }
             Answer::Retry => {
@@ -148,6 +210,41 @@ impl Exporter {
         if self.is_batch_due(now) {
             self.send(store, now, effects);
         }
+    }
+
+    /// Whether the bodies of answers say anything that matters.
+    #[must_use]
+    pub fn reads_answers(&self) -> bool {
+        self.sink.format == Format::OtlpLogs
+    }
+
+    /// The body of an answer, to be told before the answer itself. What a collector rejects of a batch that it takes is not sent again (OTLP:
+    /// `partialSuccess`), and so counts as delivered; it is counted once more by itself.
+    pub fn on_answer_body(&self, body: &[u8], effects: &mut Vec<Effect>) {
+        if !self.reads_answers() {
+            return;
+        }
+        if let Some((rejected, message)) = format::rejected_records(body) {
+            effects.push(Effect::Measure(Metric::EventsRejected, rejected));
+            let text =
+                format!("meterr: the collector rejected {rejected} log records of a batch that it took: {message}");
+            effects.push(Effect::Log(Level::Warn, text));
+        }
+    }
+
+    /// From the end of its exchange until now, for each event that arrived.
+    fn measure_delay(&self, items: &[Item], now: Timestamp, effects: &mut Vec<Effect>) {
+        let came = |item: &Item| self.ring(*item)?.came(item.seq);
+        let delays = items.iter().filter_map(came).map(|came| now.millis().saturating_sub(came));
+        effects.extend(delays.map(|delay| Effect::Measure(Metric::EventDeliveryMs, delay)));
+    }
+
+    fn ring(&self, item: Item) -> Option<&Ring> {
+        self.pool.rings.iter().find(|ring| ring.number == item.ring)
+    }
+
+    fn bytes_of(&self, item: Item) -> usize {
+        self.ring(item).map_or(0, |ring| ring.bytes_of(item.seq))
     }
 
     /// The host refused to start a callout.
@@ -183,18 +280,21 @@ impl Exporter {
         let mut unsent = Vec::new();
         for ring in core::mem::take(&mut self.pool.rings) {
             let seqs = ring.head.tail..ring.head.next;
-            unsent.extend(seqs.filter_map(|seq| ring.read(store, seq).ok().flatten()).map(|(event, _)| event));
+            unsent.extend(seqs.filter_map(|seq| match ring.read(store, seq) {
+                Ok(Slot::Event { event, .. }) => Some(event),
+                Ok(Slot::Done(_)) | Err(_) => None,
+            }));
             ring.give_back(store);
         }
         unsent
     }
 
     fn waiting_since(&self) -> Option<u64> {
-        self.pool.rings.iter().filter_map(super::ring::Ring::waiting_since).min()
+        self.pool.rings.iter().filter_map(Ring::waiting_since).min()
     }
 
     fn is_batch_full(&self) -> bool {
-        let waiting: usize = self.pool.rings.iter().map(super::ring::Ring::waiting_count).sum();
+        let waiting: usize = self.pool.rings.iter().map(Ring::waiting_count).sum();
         waiting >= self.sink.batch_events
     }
 
@@ -216,16 +316,17 @@ impl Exporter {
                 }
                 continue;
             }
-            let (mut events, mut sent, mut gone, mut unreadable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let (mut events, mut sent, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
             for item in items {
                 let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) else { continue };
                 match ring.read(store, item.seq) {
-                    Ok(Some((event, _))) => {
-                        ring.set(item.seq, Progress::InFlight);
+                    Ok(Slot::Event { event, version, .. }) => {
+                        ring.sent(item.seq, version);
                         events.push(event);
                         sent.push(item);
                     }
-                    Ok(None) => gone.push(item),
+                    // An owner before us was slow to hear of it. The next finish lets the tail pass.
+                    Ok(Slot::Done(fate)) => ring.is_done(item.seq, fate),
                     Err(_) => unreadable.push(item),
                 }
             }
@@ -233,12 +334,6 @@ impl Exporter {
                 self.next_token = self.next_token.wrapping_add(1);
                 effects.push(Effect::Callout(batch::callout(&self.sink, self.next_token, &events)));
                 self.in_flight.insert(self.next_token, Batch::Events(sent));
-            }
-            // A slot is written before its head: who emptied it has counted it, and the tail may pass.
-            for item in gone {
-                if let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) {
-                    ring.set(item.seq, Progress::Done);
-                }
             }
             if !unreadable.is_empty() {
                 self.put_back(&unreadable);
@@ -252,8 +347,7 @@ impl Exporter {
     }
 
     fn is_ours(&self, item: Item) -> bool {
-        let ring = self.pool.rings.iter().find(|ring| ring.number == item.ring);
-        ring.is_some_and(|ring| (ring.head.tail..ring.head.next).contains(&item.seq))
+        self.ring(item).is_some_and(|ring| (ring.head.tail..ring.head.next).contains(&item.seq))
     }
 
     /// The oldest waiting events, up to the bounds of a batch. Events of condemned batches are none of them.
@@ -261,10 +355,9 @@ impl Exporter {
         let mut items = Vec::new();
         let mut bytes = 0_usize;
         for ring in &self.pool.rings {
-            for seq in ring.waiting() {
+            for (seq, _) in ring.waiting() {
                 let size = ring.bytes_of(seq).saturating_add(1);
-                let is_full =
-                    items.len() >= self.sink.batch_events || bytes.saturating_add(size) > self.sink.batch_bytes;
+                let is_full = items.len() >= self.sink.batch_events || bytes.saturating_add(size) > self.batch_bytes;
                 if is_full && !items.is_empty() {
                     return items;
                 }
@@ -278,7 +371,7 @@ impl Exporter {
     fn put_back(&mut self, items: &[Item]) {
         for item in items {
             if let Some(ring) = self.pool.rings.iter_mut().find(|ring| ring.number == item.ring) {
-                ring.set(item.seq, Progress::Waiting);
+                ring.put_back(item.seq);
             }
         }
     }
@@ -293,10 +386,9 @@ impl Exporter {
             return;
         }
         for item in &items {
-            let ring = self.pool.rings.iter().find(|ring| ring.number == item.ring);
-            match ring.map(|ring| ring.read(store, item.seq)) {
-                Some(Ok(Some((event, _)))) => log_dead_letter(&event, effects),
-                Some(Ok(None)) | None => {}
+            match self.ring(*item).map(|ring| ring.read(store, item.seq)) {
+                Some(Ok(Slot::Event { event, .. })) => log_dead_letter(&event, effects),
+                Some(Ok(Slot::Done(_))) | None => {}
                 Some(Err(_)) => {
                     self.put_back(&items);
                     return;
@@ -306,6 +398,7 @@ impl Exporter {
         self.finish(&items, Fate::DeadLettered, store, now, effects);
     }
 
+    /// Marks events as done and counts what the tails pass over, also in rings whose slots knew more than their heads.
     fn finish(
         &mut self,
         items: &[Item],
@@ -318,7 +411,7 @@ impl Exporter {
             let number = ring.number;
             let of_ring = items.iter().filter(|item| item.ring == number);
             let done: Vec<(u64, Fate)> = of_ring.map(|item| (item.seq, fate)).collect();
-            if done.is_empty() {
+            if done.is_empty() && !ring.is_behind() {
                 return true;
             }
             match ring.finish(store, &done, now) {
@@ -337,11 +430,8 @@ impl Exporter {
         let limit = self.sink.give_up_after_secs.saturating_mul(1_000);
         let mut old = Vec::new();
         for ring in &self.pool.rings {
-            for seq in ring.waiting() {
-                let Ok(Some((event, came))) = ring.read(store, seq) else { break };
-                if now.millis().saturating_sub(came) < limit {
-                    break;
-                }
+            for (seq, _) in ring.waiting().take_while(|(_, came)| now.millis().saturating_sub(*came) >= limit) {
+                let Ok(Slot::Event { event, .. }) = ring.read(store, seq) else { break };
                 log_dead_letter(&event, effects);
                 old.push(Item { ring: ring.number, seq });
             }
@@ -355,7 +445,8 @@ impl Exporter {
         let period = self.sink.heartbeat_secs.saturating_mul(1_000);
         let mut beats = Vec::new();
         for ring in &mut self.pool.rings {
-            let since = now.millis().saturating_sub(ring.head.heartbeat);
+            // A date in the future is older than a clock that went back.
+            let since = now.millis().checked_sub(ring.head.heartbeat).unwrap_or(period);
             // A writer that has never written has nothing to say.
             if since < period || ring.head.next <= 1 || !ring.beat(store, now) {
                 continue;

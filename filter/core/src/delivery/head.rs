@@ -90,6 +90,11 @@ impl Head {
         self.next.saturating_sub(self.tail)
     }
 
+    /// Whether its lease is longer than any that is given: the clock has gone back since.
+    pub(super) const fn is_too_long(&self, now: Timestamp) -> bool {
+        self.lease_until > now.millis().saturating_add(LEASE_MS)
+    }
+
     /// Whether a new owner may take it.
     pub(super) const fn is_free(&self, now: Timestamp) -> bool {
         self.owner == 0 || self.lease_until <= now.millis()

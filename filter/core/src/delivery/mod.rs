@@ -13,3 +13,4 @@ pub mod spec;
 mod tests;
 
 pub use exporter::Exporter;
+pub(crate) use exporter::{NoRoom, Promise};

@@ -18,8 +18,12 @@ const SPARE: u64 = 4;
 const MIN_SPARE: u64 = 8;
 /// A slot for each so many bytes of a ring: events of half the usual size fill slots and bytes alike.
 const BYTES_PER_SLOT: usize = 512;
+/// What an event is expected to take at least.
+const USUAL_BYTES: usize = 4 * BYTES_PER_SLOT;
 /// After a look at all rings that found no room, the next look comes so much later.
 const LOOK_AGAIN_MS: u64 = 1_000;
+/// Looks at a lease that is too long, with a tick of [`LOOK_AGAIN_MS`] between them: as long as a lease.
+const LOOKS: u8 = 10;
 
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -30,6 +34,10 @@ pub(super) struct Pool {
     slots: u64,
     pub(super) rings: Vec<Ring>,
     no_room_until: u64,
+    /// What an event is expected to take.
+    usual_bytes: usize,
+    /// Leases that end later than any that is given now, and how often they were seen.
+    too_long: Vec<(u8, u64, u8)>,
     random: Random,
 }
 
@@ -48,7 +56,17 @@ impl Pool {
         let count = u8::try_from(count).unwrap_or(RINGS);
         let ring_bytes = queue_bytes / usize::from(count);
         let slots = (ring_bytes / BYTES_PER_SLOT).clamp(16, 65_536) as u64;
-        Self { owner: random.next().max(1), count, ring_bytes, slots, rings: Vec::new(), no_room_until: 0, random }
+        Self {
+            owner: random.next().max(1),
+            count,
+            ring_bytes,
+            slots,
+            rings: Vec::new(),
+            no_room_until: 0,
+            usual_bytes: USUAL_BYTES,
+            too_long: Vec::new(),
+            random,
+        }
     }
 
     /// Puts an event into a ring of ours, or into one that is claimed for it. `encode` is told writer and seq.
@@ -66,7 +84,10 @@ impl Pool {
             let Some(ring) = self.rings.get_mut(at) else { return Err(PushError::Full) };
             let event = encode(ring.head.writer, ring.head.next);
             match ring.push(store, &event, self.ring_bytes, now) {
-                Ok(()) => return Ok((at, event)),
+                Ok(()) => {
+                    self.learn(event.len());
+                    return Ok((at, event));
+                }
                 // Its number in another ring may be longer by some digits.
                 Err(PushError::Full) => needed = event.len().saturating_add(32),
                 Err(PushError::Lost) => {
@@ -75,6 +96,25 @@ impl Pool {
             }
         }
         Err(PushError::Lost)
+    }
+
+    /// The largest event so far is what is expected, and slowly less.
+    fn learn(&mut self, bytes: usize) {
+        let slowly = self.usual_bytes.saturating_sub(self.usual_bytes.saturating_sub(bytes) / 64);
+        self.usual_bytes = slowly.max(bytes).max(USUAL_BYTES);
+    }
+
+    /// Whether so many events of usual size find room, after claiming what rings are free.
+    pub(super) fn has_room_for(&mut self, events: usize, store: &dyn SharedStore, now: Timestamp) -> bool {
+        loop {
+            let room = self.rings.iter().map(|ring| ring.room(self.ring_bytes, self.usual_bytes));
+            if room.fold(0_usize, usize::saturating_add) >= events {
+                return true;
+            }
+            if self.claim_another(store, now).is_err() {
+                return false;
+            }
+        }
     }
 
     /// The first ring of ours with room for so many bytes, or a new one.
@@ -88,7 +128,9 @@ impl Pool {
     }
 
     fn claim_another(&mut self, store: &dyn SharedStore, now: Timestamp) -> Result<(), PushError> {
-        if !self.rings.is_empty() && now.millis() < self.no_room_until {
+        let until = self.no_room_until;
+        // A date that is too far away is older than a clock that went back.
+        if !self.rings.is_empty() && (until.saturating_sub(LOOK_AGAIN_MS)..until).contains(&now.millis()) {
             return Err(PushError::Full);
         }
         let count = u64::from(self.count.max(1));
@@ -101,7 +143,9 @@ impl Pool {
                 continue;
             }
             let Ok(read) = ring::read_head(store, number) else { continue };
-            let fits = read.is_none_or(|(head, _)| head.is_free(now) && head.queued() == 0);
+            // An empty one with a lease from before the clock went back: should its owner live, it finds another one.
+            let is_left = |head: &Head| head.is_free(now) || head.is_too_long(now);
+            let fits = read.is_none_or(|(head, _)| is_left(&head) && head.queued() == 0);
             if fits && self.take(store, number, read, now) {
                 return Ok(());
             }
@@ -130,8 +174,9 @@ impl Pool {
     /// Looks at all rings: renews our leases, adopts what others left behind, gives back what is not needed. Gives back the depth of the
     /// whole queue.
     pub(super) fn tend(&mut self, store: &dyn SharedStore, now: Timestamp) -> Depth {
-        let renew_below = now.millis().saturating_add(LEASE_MS / 2);
-        self.rings.retain_mut(|ring| ring.head.lease_until > renew_below || ring.renew(store, now));
+        // Neither soon over nor longer than any: the clock may have gone back.
+        let usual = now.millis().saturating_add(LEASE_MS / 2)..=now.millis().saturating_add(LEASE_MS);
+        self.rings.retain_mut(|ring| usual.contains(&ring.head.lease_until) || ring.renew(store, now));
         while let Some(at) = self.spare() {
             self.rings.remove(at).give_back(store);
         }
@@ -143,7 +188,7 @@ impl Pool {
                 depth.oldest = head.oldest;
             }
             let is_ours = self.rings.iter().any(|ring| ring.number == number);
-            if !is_ours && head.queued() > 0 && head.is_free(now) {
+            if !is_ours && head.queued() > 0 && self.is_left(number, &head, now) {
                 self.take(store, number, Some((head, version)), now);
             }
         }
@@ -155,6 +200,25 @@ impl Pool {
             let _none_free = self.claim_another(store, now);
         }
         depth
+    }
+
+    /// Whether nobody holds a ring. A lease that is longer than any was given before the clock went back: its owner gives itself another
+    /// at its next look, if it still lives.
+    fn is_left(&mut self, number: u8, head: &Head, now: Timestamp) -> bool {
+        let seen =
+            self.too_long.iter().position(|(other, ..)| *other == number).map(|at| self.too_long.swap_remove(at));
+        if head.is_free(now) {
+            return true;
+        }
+        if !head.is_too_long(now) {
+            return false;
+        }
+        let looks = seen.filter(|(_, until, _)| *until == head.lease_until).map_or(0, |(.., looks)| looks);
+        if looks >= LOOKS {
+            return true;
+        }
+        self.too_long.push((number, head.lease_until, looks.saturating_add(1)));
+        false
     }
 
     /// An empty ring beyond the first, if there is one.

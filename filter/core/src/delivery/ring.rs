@@ -2,6 +2,12 @@
 //!
 //! Every change goes through a swap of the head at the version that was read, so that an owner that stalled beyond its lease and lost
 //! the ring writes nothing: neither into the head nor, since slots are swapped too, over an event of the new owner.
+//!
+//! What became of an event is written into its slot first, and counted in the head in the same swap that lets the tail pass over it. So
+//! head and slots agree whenever an owner dies or loses the ring in between: an event is counted once, however often it is delivered.
+//!
+//! A slot is one byte, then its `seq` (8 bytes, little-endian). The byte is 0 for an event, then follow when it came (milliseconds since
+//! the epoch, 8 bytes) and the event; else it is a [`Fate`], and nothing follows.
 
 use std::collections::VecDeque;
 
@@ -12,15 +18,20 @@ use crate::{
 };
 
 /// Before all keys of rings; the number is the layout.
-const PREFIX: &[u8] = b"meterr/q1/";
+const PREFIX: &[u8] = b"meterr/q2/";
+
+/// Bytes of a slot before when its event came.
+const SLOT_HEAD: usize = 9;
+/// Bytes of a slot before its event.
+const EVENT_AT: usize = SLOT_HEAD + 8;
 
 /// Where an event is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+enum Progress {
     Waiting,
     InFlight,
-    /// Delivered, dead-lettered or dropped; the slot goes when all before it are done too.
-    Done,
+    /// Counted when the tail passes over it: when all before it are done too.
+    Done(Fate),
 }
 
 /// What memory keeps of an event. The event itself is in shared data.
@@ -31,6 +42,8 @@ struct Entry {
     bytes: u64,
     /// When it came, milliseconds since the epoch.
     came: u64,
+    /// Of its slot, once that was read.
+    version: Option<Version>,
 }
 
 /// What became of an event in the end.
@@ -41,6 +54,36 @@ pub(super) enum Fate {
     Dropped,
 }
 
+impl Fate {
+    const ALL: [Self; 3] = [Self::Delivered, Self::DeadLettered, Self::Dropped];
+
+    /// In a slot.
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Delivered => 1,
+            Self::DeadLettered => 2,
+            Self::Dropped => 3,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|fate| fate.byte() == byte)
+    }
+}
+
+/// What a slot holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    Event {
+        event: Vec<u8>,
+        /// Milliseconds since the epoch.
+        came: u64,
+        version: Version,
+    },
+    /// The event is done. One that is not where the head says counts as dropped.
+    Done(Fate),
+}
+
 #[derive(Debug)]
 pub(super) struct Ring {
     pub(super) number: u8,
@@ -49,6 +92,8 @@ pub(super) struct Ring {
     /// From the tail to the next.
     entries: VecDeque<Entry>,
     waiting: usize,
+    /// Of all entries that are not done. The head learns it with its next change.
+    bytes: u64,
 }
 
 /// Why a push did not happen.
@@ -105,18 +150,22 @@ impl Ring {
             Some((_, version)) => store.swap(&key, &head.encode(), version).ok()?,
             None => store.create(&key, &head.encode()).ok()?,
         }
-        let mut ring = Self { number, head, entries: VecDeque::new(), waiting: 0 };
+        let mut ring = Self { number, head, entries: VecDeque::new(), waiting: 0, bytes: 0 };
         for seq in head.tail..head.next {
             let entry = match ring.read(store, seq) {
-                Ok(Some((event, came))) => Entry { progress: Progress::Waiting, bytes: event.len() as u64, came },
-                // Done, but not at the tail. A slot is written before its head.
-                Ok(None) => Entry { progress: Progress::Done, bytes: 0, came: 0 },
+                Ok(Slot::Event { event, came, version }) => {
+                    let bytes = event.len() as u64;
+                    Entry { progress: Progress::Waiting, bytes, came, version: Some(version) }
+                }
+                // Not at the tail yet, or the last owner had no time to count it.
+                Ok(Slot::Done(fate)) => Entry { progress: Progress::Done(fate), bytes: 0, came: 0, version: None },
                 // What is in it cannot be known now: for another time, or another owner.
                 Err(_) => {
                     ring.give_back(store);
                     return None;
                 }
             };
+            ring.bytes = ring.bytes.saturating_add(entry.bytes);
             ring.waiting = ring.waiting.saturating_add(usize::from(entry.progress == Progress::Waiting));
             ring.entries.push_back(entry);
         }
@@ -125,8 +174,17 @@ impl Ring {
 
     /// Whether an event of that size fits. A single event always does.
     pub(super) fn has_room(&self, bytes: usize, max_bytes: usize) -> bool {
-        let sum = self.head.bytes.saturating_add(bytes as u64);
+        let sum = self.bytes.saturating_add(bytes as u64);
         self.head.queued() == 0 || (self.head.queued() < self.head.slots && sum <= max_bytes as u64)
+    }
+
+    /// How many events of that size fit.
+    pub(super) fn room(&self, max_bytes: usize, size: usize) -> usize {
+        let slots = self.head.slots.saturating_sub(self.head.queued());
+        let bytes = (max_bytes as u64).saturating_sub(self.bytes) / (size.max(1) as u64);
+        // A single event always does.
+        let least = u64::from(self.head.queued() == 0);
+        usize::try_from(slots.min(bytes).max(least)).unwrap_or(usize::MAX)
     }
 
     /// Puts an event in: slot first, then head, so that a head never points at nothing.
@@ -140,11 +198,12 @@ impl Ring {
         if !self.has_room(event.len(), max_bytes) {
             return Err(PushError::Full);
         }
-        let key = self.slot(self.head.next);
+        let seq = self.head.next;
+        let key = self.slot(seq);
         // Before the fence: what a new owner writes into the slot afterwards has another version, and is not written over.
         let slot = store.read(&key).map_err(|_| PushError::Lost)?;
         let fence = self.fence(store).map_err(|_| PushError::Lost)?;
-        let value = [&now.millis().to_le_bytes(), event].concat();
+        let value = [&[0][..], &seq.to_le_bytes(), &now.millis().to_le_bytes(), event].concat();
         let written = match slot {
             Some((_, version)) => store.swap(&key, &value, version),
             None => store.create(&key, &value),
@@ -152,13 +211,15 @@ impl Ring {
         written.map_err(|_| PushError::Lost)?;
         let mut head = self.head;
         head.next = head.next.saturating_add(1);
-        head.bytes = head.bytes.saturating_add(event.len() as u64);
+        head.bytes = self.bytes.saturating_add(event.len() as u64);
         head.accepted = head.accepted.saturating_add(1);
         if self.entries.is_empty() {
             head.oldest = now.millis();
         }
         self.swap(store, head, fence, now).map_err(|_| PushError::Lost)?;
-        self.entries.push_back(Entry { progress: Progress::Waiting, bytes: event.len() as u64, came: now.millis() });
+        self.bytes = head.bytes;
+        let bytes = event.len() as u64;
+        self.entries.push_back(Entry { progress: Progress::Waiting, bytes, came: now.millis(), version: None });
         self.waiting = self.waiting.saturating_add(1);
         Ok(())
     }
@@ -178,7 +239,7 @@ impl Ring {
         fence: Version,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        head.lease_until = head.lease_until.max(now.millis().saturating_add(LEASE_MS));
+        head.lease_until = now.millis().saturating_add(LEASE_MS);
         store.swap(&head_key(self.number), &head.encode(), fence)?;
         self.head = head;
         Ok(())
@@ -209,11 +270,21 @@ impl Ring {
         slot_key(self.number, seq % self.head.slots.max(1))
     }
 
-    /// An event and when it came; `None` if it is done. What the store cannot read at the moment is not done.
-    pub(super) fn read(&self, store: &dyn SharedStore, seq: u64) -> Result<Option<(Vec<u8>, u64)>, StoreError> {
-        let Some((bytes, _)) = store.read(&self.slot(seq))? else { return Ok(None) };
-        let event = bytes.split_first_chunk::<8>();
-        Ok(event.map(|(came, event)| (event.to_vec(), u64::from_le_bytes(*came))))
+    /// What is in the slot of an event. What the store cannot read at the moment is not done.
+    pub(super) fn read(&self, store: &dyn SharedStore, seq: u64) -> Result<Slot, StoreError> {
+        let gone = Slot::Done(Fate::Dropped);
+        let Some((mut bytes, version)) = store.read(&self.slot(seq))? else { return Ok(gone) };
+        let Some((kind, rest)) = bytes.split_first() else { return Ok(gone) };
+        if !rest.starts_with(&seq.to_le_bytes()) {
+            return Ok(gone);
+        }
+        if *kind != 0 {
+            return Ok(Fate::from_byte(*kind).map_or(gone, Slot::Done));
+        }
+        let Some(came) = bytes.get(SLOT_HEAD..).and_then(<[u8]>::first_chunk::<8>) else { return Ok(gone) };
+        let came = u64::from_le_bytes(*came);
+        bytes.drain(..EVENT_AT);
+        Ok(Slot::Event { event: bytes, came, version })
     }
 
     fn entry(&mut self, seq: u64) -> Option<&mut Entry> {
@@ -221,87 +292,135 @@ impl Ring {
         self.entries.get_mut(usize::try_from(place).ok()?)
     }
 
-    pub(super) fn set(&mut self, seq: u64, progress: Progress) {
-        let before = match self.entry(seq) {
-            Some(entry) if entry.progress != Progress::Done => core::mem::replace(&mut entry.progress, progress),
+    fn set(&mut self, seq: u64, progress: Progress) {
+        let (before, bytes) = match self.entry(seq) {
+            Some(entry) if !matches!(entry.progress, Progress::Done(_)) => {
+                (core::mem::replace(&mut entry.progress, progress), entry.bytes)
+            }
             _ => return,
         };
         self.waiting = self.waiting.saturating_sub(usize::from(before == Progress::Waiting));
         self.waiting = self.waiting.saturating_add(usize::from(progress == Progress::Waiting));
+        if matches!(progress, Progress::Done(_)) {
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
     }
 
-    /// Sequence numbers that wait, oldest first.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = u64> + '_ {
+    /// An event is on its way, from a slot of that version.
+    pub(super) fn sent(&mut self, seq: u64, version: Version) {
+        if let Some(entry) = self.entry(seq) {
+            entry.version = Some(version);
+        }
+        self.set(seq, Progress::InFlight);
+    }
+
+    /// An event is to be sent again.
+    pub(super) fn put_back(&mut self, seq: u64) {
+        self.set(seq, Progress::Waiting);
+    }
+
+    /// The slot of an event says that it is done.
+    pub(super) fn is_done(&mut self, seq: u64, fate: Fate) {
+        self.set(seq, Progress::Done(fate));
+    }
+
+    /// Sequence numbers that wait, oldest first, and when they came.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let entries = self.entries.iter().zip(self.head.tail..);
-        entries.filter(|(entry, _)| entry.progress == Progress::Waiting).map(|(_, seq)| seq)
+        entries.filter(|(entry, _)| entry.progress == Progress::Waiting).map(|(entry, seq)| (seq, entry.came))
     }
 
     pub(super) const fn waiting_count(&self) -> usize {
         self.waiting
     }
 
-    /// When the oldest waiting event came, and how many bytes wait.
+    /// When the oldest waiting event came.
     pub(super) fn waiting_since(&self) -> Option<u64> {
         if self.waiting == 0 {
             return None;
         }
-        self.entries.iter().find(|entry| entry.progress == Progress::Waiting).map(|entry| entry.came)
+        self.waiting().next().map(|(_, came)| came)
+    }
+
+    fn seen(&self, seq: u64) -> Option<&Entry> {
+        let place = seq.checked_sub(self.head.tail)?;
+        self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    /// When an event came, while it is in the ring.
+    pub(super) fn came(&self, seq: u64) -> Option<u64> {
+        self.seen(seq).map(|entry| entry.came)
     }
 
     pub(super) fn bytes_of(&self, seq: u64) -> usize {
-        let place = seq.checked_sub(self.head.tail).and_then(|place| usize::try_from(place).ok());
-        let entry = place.and_then(|place| self.entries.get(place));
-        entry.map_or(0, |entry| usize::try_from(entry.bytes).unwrap_or(usize::MAX))
+        self.seen(seq).map_or(0, |entry| usize::try_from(entry.bytes).unwrap_or(usize::MAX))
     }
 
     /// The oldest event that is not done.
     pub(super) fn oldest(&self) -> Option<u64> {
         let entries = self.entries.iter().zip(self.head.tail..);
-        let mut open = entries.filter(|(entry, _)| entry.progress != Progress::Done);
+        let mut open = entries.filter(|(entry, _)| !matches!(entry.progress, Progress::Done(_)));
         open.next().map(|(_, seq)| seq)
     }
 
-    /// Marks events as done and lets go of all that are done at the tail. Gives back how many were not done before; `None` if the ring is
-    /// lost: then nothing is done, and its new owner sends them again.
+    /// Whether the head does not say yet what the slots say.
+    pub(super) fn is_behind(&self) -> bool {
+        let is_done = |entry: &Entry| matches!(entry.progress, Progress::Done(_));
+        self.bytes != self.head.bytes || self.entries.front().is_some_and(is_done)
+    }
+
+    /// Marks events as done and lets the tail pass over all that are. Gives back the fates that are counted now; `None` if the ring is lost:
+    /// then nothing is counted, and its new owner sends again what is not marked.
     pub(super) fn finish(
         &mut self,
         store: &dyn SharedStore,
         done: &[(u64, Fate)],
         now: Timestamp,
     ) -> Option<Vec<Fate>> {
-        let mut head = self.head;
-        let mut fates = Vec::with_capacity(done.len());
-        let mut slots = Vec::with_capacity(done.len());
         let fence = self.fence(store).ok()?;
         for (seq, fate) in done {
-            let key = self.slot(*seq);
-            let Some(entry) = self.entry(*seq).filter(|entry| entry.progress != Progress::Done) else { continue };
-            let was_waiting = entry.progress == Progress::Waiting;
-            entry.progress = Progress::Done;
-            head.bytes = head.bytes.saturating_sub(entry.bytes);
-            self.waiting = self.waiting.saturating_sub(usize::from(was_waiting));
+            if let Some(Entry { progress: Progress::Waiting | Progress::InFlight, version, .. }) = self.seen(*seq) {
+                let fate = self.mark(store, *seq, *fate, *version);
+                self.set(*seq, Progress::Done(fate));
+            }
+        }
+        let fate = |entry: &Entry| if let Progress::Done(fate) = entry.progress { Some(fate) } else { None };
+        let passed: Vec<Fate> = self.entries.iter().map_while(fate).collect();
+        let mut head = self.head;
+        for fate in &passed {
             let counter = match fate {
                 Fate::Delivered => &mut head.delivered,
                 Fate::DeadLettered => &mut head.dead_lettered,
                 Fate::Dropped => &mut head.dropped,
             };
             *counter = counter.saturating_add(1);
-            fates.push(*fate);
-            // Before the head lets go of it: afterwards the slot could be somebody else's.
-            if let Ok(Some((_, version))) = store.read(&key) {
-                slots.push((key, version));
-            }
         }
-        let finished = self.entries.iter().take_while(|entry| entry.progress == Progress::Done).count();
-        head.tail = head.tail.saturating_add(finished as u64);
-        head.oldest = self.entries.get(finished).map_or(0, |entry| entry.came);
+        head.tail = head.tail.saturating_add(passed.len() as u64);
+        head.oldest = self.entries.get(passed.len()).map_or(0, |entry| entry.came);
+        head.bytes = self.bytes;
         self.swap(store, head, fence, now).ok()?;
-        self.entries.drain(..finished);
-        for (key, version) in slots {
-            // Frees the bytes, and tells whoever adopts the ring that this one is done; the key stays for ever. A conflict means that the
-            // slot is in use again.
-            let _in_use = store.swap(&key, &[], version);
+        self.entries.drain(..passed.len());
+        Some(passed)
+    }
+
+    /// Writes a fate over its event, which also frees the bytes; the key stays for ever. Gives back the fate that holds: an owner before us
+    /// may have been first. A mark that the store does not take is no loss: at worst the event is delivered again, and counted once.
+    fn mark(&self, store: &dyn SharedStore, seq: u64, fate: Fate, version: Option<Version>) -> Fate {
+        let version = match version {
+            Some(version) => version,
+            None => match self.read(store, seq) {
+                Ok(Slot::Event { version, .. }) => version,
+                Ok(Slot::Done(other)) => return other,
+                Err(_) => return fate,
+            },
+        };
+        let [a, b, c, d, e, f, g, h] = seq.to_le_bytes();
+        match store.swap(&self.slot(seq), &[fate.byte(), a, b, c, d, e, f, g, h], version) {
+            Err(StoreError::Conflict) => match self.read(store, seq) {
+                Ok(Slot::Done(other)) => other,
+                _ => fate,
+            },
+            _ => fate,
         }
-        Some(fates)
     }
 }

@@ -1,5 +1,17 @@
 //! The sink as the operator defines it, after validation.
 
+use crate::event::format::Format;
+
+/// What to do when the queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// Drop the oldest event and count it.
+    #[default]
+    DropOldest,
+    /// Refuse requests whose event would find no room.
+    RejectRequests,
+}
+
 /// Where and how events are sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sink {
@@ -9,6 +21,10 @@ pub struct Sink {
     pub authority: String,
     /// `:path`.
     pub path: String,
+    /// How events are written.
+    pub format: Format,
+    /// Whether bodies are compressed.
+    pub gzip: bool,
     /// Extra request headers; values may be secrets and are never printed.
     pub headers: Vec<(String, String)>,
     /// Milliseconds until an attempt times out.
@@ -27,6 +43,8 @@ pub struct Sink {
     pub give_up_after_secs: u64,
     /// Room for undelivered events, for the whole process.
     pub queue_bytes: usize,
+    /// What to do when there is none.
+    pub on_full: OnFull,
     /// Seconds between heartbeats of a writer.
     pub heartbeat_secs: u64,
 }

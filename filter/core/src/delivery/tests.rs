@@ -1,21 +1,31 @@
+use core::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{spec::Sink, *};
+use super::{
+    spec::{OnFull, Sink},
+    *,
+};
 use crate::{
     effect::{Callout, Effect},
+    event::format::Format,
     metric::Metric,
-    store::MemoryStore,
+    store::{MemoryStore, SharedStore, StoreError, Version},
     time::Timestamp,
 };
+
+mod answers;
+mod faults;
 
 fn sink() -> Sink {
     Sink {
         cluster: "collector".to_owned(),
         authority: "collector.local".to_owned(),
         path: "/v1/events".to_owned(),
+        format: Format::CloudEvents,
+        gzip: false,
         headers: Vec::new(),
         timeout_ms: 5_000,
         batch_events: 4,
@@ -25,13 +35,49 @@ fn sink() -> Sink {
         retry_max_ms: 2_000,
         give_up_after_secs: 86_400,
         queue_bytes: 1 << 20,
+        on_full: OnFull::DropOldest,
         heartbeat_secs: 60,
+    }
+}
+
+/// A store that may refuse changes of heads, as if somebody had been faster.
+#[derive(Default)]
+struct Store {
+    memory: MemoryStore,
+    refuses_heads: Cell<bool>,
+    /// How often it was read, how many bytes that copied, and how often it was written.
+    asked: Cell<(u64, u64, u64)>,
+}
+
+impl SharedStore for Store {
+    fn read(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        let found = self.memory.read(key)?;
+        let (reads, bytes, writes) = self.asked.get();
+        self.asked.set((reads + 1, bytes + found.as_ref().map_or(0, |(value, _)| value.len() as u64), writes));
+        Ok(found)
+    }
+
+    fn swap(&self, key: &[u8], value: &[u8], version: Version) -> Result<(), StoreError> {
+        if self.refuses_heads.get() && key.ends_with(b"/h") {
+            return Err(StoreError::Conflict);
+        }
+        let (reads, bytes, writes) = self.asked.get();
+        self.asked.set((reads, bytes, writes + 1));
+        self.memory.swap(key, value, version)
+    }
+
+    fn create(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.memory.create(key, value)
+    }
+
+    fn write(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.memory.write(key, value)
     }
 }
 
 /// Workers of one process and a collector.
 struct World {
-    store: MemoryStore,
+    store: Store,
     workers: Vec<Option<Exporter>>,
     now: Timestamp,
     made: u64,
@@ -48,7 +94,7 @@ struct World {
 impl World {
     fn new(workers: usize, sink: Sink) -> Self {
         let mut world = Self {
-            store: MemoryStore::default(),
+            store: Store::default(),
             workers: Vec::new(),
             now: Timestamp::from_secs(1_800_000_000),
             made: 0,

@@ -3,6 +3,7 @@
 use crate::{limit::LimitState, price::Cost, time::Timestamp, usage::Usage};
 
 pub mod encode;
+pub mod format;
 
 /// How an exchange ended. The first that holds, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The request's side: what is held, what is refused, what is changed.
 
 use crate::{
+    delivery::NoRoom,
     dialect::{ErrorShape, Streams},
     effect::{Effect, LocalReply, Verdict},
     frame::inflate::Encoding,
@@ -8,7 +9,8 @@ use crate::{
     host::Host,
     identity::credential::signs,
     limit::{Admission, Refusal, queue::LOOK_MS, reply},
-    service::Service,
+    metric::Metric,
+    service::{NO_ROOM, Service},
 };
 
 use super::open::{Hold, Open};
@@ -127,6 +129,14 @@ impl Open {
             return Verdict::Continue;
         }
         self.decided = true;
+        match service.promise(host) {
+            Ok(promise) => self.promise = promise,
+            Err(NoRoom) => {
+                self.refused = Some(NO_ROOM);
+                host.count(Metric::Errors(NO_ROOM));
+                return self.answer(reply::no_room(self.shape, &self.id_text()));
+            }
+        }
         if !self.operation.is_billed() {
             self.released = Some(host.now);
             return Verdict::Continue;

@@ -145,6 +145,11 @@ impl Open {
         }
     }
 
+    /// Whether a refusal's body is listened to.
+    pub(super) fn hears_body(&self) -> bool {
+        self.backpressure.as_ref().is_some_and(|backpressure| backpressure.body.is_some())
+    }
+
     /// Hears a piece of a refusal's body.
     pub(super) fn hear_body(&mut self, bytes: &[u8]) {
         if let Some(body) = self.backpressure.as_mut().and_then(|backpressure| backpressure.body.as_mut()) {

@@ -227,6 +227,13 @@ impl Exchange {
         }
     }
 
+    /// Whether it makes no difference when the next piece of the response's body comes, unless it is the last: asking the clock costs more than
+    /// most pieces do.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        matches!(&self.0, State::Open(open) if open.is_timed())
+    }
+
     /// Whether the request is held.
     #[must_use]
     pub fn is_held(&self) -> bool {

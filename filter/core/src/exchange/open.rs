@@ -3,6 +3,7 @@
 use std::{borrow::Cow, rc::Rc};
 
 use crate::{
+    delivery::Promise,
     dialect::{ErrorShape, Matched, Operation, Streams},
     effect::Effect,
     event::Part,
@@ -127,6 +128,8 @@ pub(super) struct Open {
     pub(super) reservation: Option<Reservation>,
     /// What the provider says of its own limits, while anybody listens.
     pub(super) backpressure: Option<Backpressure>,
+    /// Room in the queue for the event, where requests are refused when there is none.
+    pub(super) promise: Option<Promise>,
     /// Why we refused, if we did.
     pub(super) refused: Option<&'static str>,
     pub(super) limits: Vec<LimitState>,
@@ -185,6 +188,7 @@ impl Open {
             usage_chunk_visible: false,
             said_whose: false,
             reservation: None,
+            promise: None,
             refused: None,
             limits: Vec::new(),
             waiting: None,

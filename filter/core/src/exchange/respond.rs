@@ -72,6 +72,11 @@ impl Open {
         if self.hold_reply && !end { Verdict::Pause } else { Verdict::Continue }
     }
 
+    /// Whether the time of the first output is known, and no other is asked for.
+    pub(super) fn is_timed(&self) -> bool {
+        !self.hears_body() && self.meter.as_ref().is_some_and(Meter::has_output)
+    }
+
     pub(super) const fn wants_response_body(&self) -> bool {
         self.meter.is_some() && self.refused.is_none()
     }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod backpressure;
+mod no_room;
 
 /// A store that counts how often it is asked, by the first letters of the key.
 #[derive(Debug, Default)]

@@ -127,7 +127,14 @@ impl SseFramer {
 
     /// Takes bytes within a line, from `at`; gives back where it stopped.
     fn line(&mut self, bytes: &[u8], at: usize, byte: u8, sink: &mut impl SseSink) -> usize {
-        self.at_line_start = false;
+        let begins = core::mem::take(&mut self.at_line_start);
+        // As nearly all lines begin, unless one is cut there.
+        if begins && self.field.is_empty() && bytes.get(at..).is_some_and(|rest| rest.starts_with(b"data: ")) {
+            self.state = State::Space(Name::Data);
+            self.begin_value(sink);
+            self.state = State::Value(Name::Data);
+            return at + b"data: ".len();
+        }
         match self.state {
             State::Field if byte == b':' => {
                 self.state = match self.field.as_slice() {
@@ -150,7 +157,7 @@ impl SseFramer {
             }
             State::Value(_) | State::Skip => {
                 let rest = bytes.get(at..).unwrap_or_default();
-                let len = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+                let len = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
                 let run = rest.get(..len).unwrap_or_default();
                 match self.state {
                     State::Value(Name::Data) => sink.data(run),

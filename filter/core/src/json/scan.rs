@@ -4,6 +4,7 @@
 //! without being stored, so that the word `usage` inside a prompt means nothing and a megabyte of base64 costs no memory.
 
 mod machine;
+mod span;
 #[cfg(test)]
 mod tests;
 
@@ -226,6 +227,14 @@ pub enum Field {
     ErrorMessage,
 }
 
+impl Field {
+    /// Whether it is a text that is only weighed: nobody reads what it says.
+    #[must_use]
+    pub const fn is_weighed(self) -> bool {
+        matches!(self, Self::InputText | Self::SpokenText | Self::OutputText)
+    }
+}
+
 /// A node of the tree of wanted paths.
 #[derive(Debug)]
 pub struct Shape {
@@ -280,13 +289,13 @@ pub enum Value<'a> {
     Number(&'a [u8]),
     /// A string.
     Text {
-        /// The first [`MAX_TEXT`] bytes, unescaped. Not necessarily UTF-8.
+        /// The first [`MAX_TEXT`] bytes, unescaped. Not necessarily UTF-8. None of a text that [is weighed](Field::is_weighed).
         head: &'a [u8],
         /// Length of the whole string in unescaped bytes.
         bytes: u64,
-        /// Length of the whole string in characters.
+        /// Length of the whole string in characters, if it [is weighed](Field::is_weighed); else 0.
         chars: u64,
-        /// What it weighs: [`estimate::weigh`](crate::usage::estimate::weigh).
+        /// What it weighs, if it does: [`estimate::weigh`](crate::usage::estimate::weigh).
         weight: u64,
     },
     /// An object begins.

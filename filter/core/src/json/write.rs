@@ -1,6 +1,6 @@
 //! A writer for the flat JSON objects of events.
 
-/// A JSON object that grows member by member. Names are ours and need no escape; values may hold anything.
+/// A JSON object that grows member by member. Names and values may hold anything.
 #[derive(Debug)]
 pub struct Object {
     out: Vec<u8>,
@@ -20,6 +20,7 @@ impl Object {
         if !core::mem::take(&mut self.is_empty) {
             self.out.push(b',');
         }
+        // A label has the name that the operator gave it.
         text(&mut self.out, name);
         self.out.push(b':');
     }
@@ -40,7 +41,11 @@ impl Object {
     /// An integer.
     pub fn number(&mut self, name: &str, value: impl Into<i128>) {
         self.name(name);
-        self.out.extend_from_slice(value.into().to_string().as_bytes());
+        let value = value.into();
+        match u64::try_from(value) {
+            Ok(value) => digits(&mut self.out, value),
+            Err(_) => self.out.extend_from_slice(value.to_string().as_bytes()),
+        }
     }
 
     /// An integer, unless it is unknown.
@@ -70,7 +75,29 @@ impl Object {
     }
 }
 
+/// Writes a number without the detour over numbers of 128 bits, which WebAssembly does not have.
+fn digits(out: &mut Vec<u8>, mut value: u64) {
+    let from = out.len();
+    loop {
+        let digit = u8::try_from(value % 10).unwrap_or_default();
+        out.push(b'0'.saturating_add(digit));
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    if let Some(written) = out.get_mut(from..) {
+        written.reverse();
+    }
+}
+
 fn text(out: &mut Vec<u8>, value: &str) {
+    if !value.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+        return;
+    }
     let before = out.len();
     // Writing a text to memory cannot fail; should it, an empty text keeps the JSON whole.
     if serde_json::to_writer(&mut *out, value).is_err() {
@@ -91,8 +118,18 @@ mod tests {
         object.number("b", -5_i64);
         object.flag("c", true);
         object.json("d", b"[1]");
+        object.flag("e\"\\\n", false);
         let parsed: serde_json::Value = serde_json::from_slice(&object.finish()).expect("JSON");
-        assert_eq!(parsed, serde_json::json!({ "a": "q\"\n\u{1}é", "b": -5, "c": true, "d": [1] }));
+        assert_eq!(parsed, serde_json::json!({ "a": "q\"\n\u{1}é", "b": -5, "c": true, "d": [1], "e\"\\\n": false }));
         assert_eq!(Object::with_capacity(0).finish(), b"{}");
+        let mut numbers = Object::with_capacity(0);
+        numbers.number("a", 0);
+        numbers.number("b", 1_234_567_890);
+        numbers.number("c", u64::MAX);
+        numbers.number("d", i128::from(u64::MAX) + 1);
+        numbers.number("e", i64::MIN);
+        let text =
+            format!(r#"{{"a":0,"b":1234567890,"c":{},"d":{},"e":{}}}"#, u64::MAX, i128::from(u64::MAX) + 1, i64::MIN);
+        assert_eq!(numbers.finish(), text.as_bytes());
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Cell {
     pub(super) tag: u64,
     /// First second of the window. Of a bucket: until when it has leaked, in nanoseconds.
     pub(super) start: u64,
-    /// First second after the window.
+    /// First second after the window. Of a bucket: the latest time that it was told, in nanoseconds.
     pub(super) end: u64,
     /// From this second on nothing in it matters.
     pub(super) until: u64,
@@ -83,11 +83,12 @@ impl Cell {
 
     fn leak(&mut self, per_sec: u64, now: Timestamp) {
         let elapsed = now.0.saturating_sub(self.start);
+        self.end = self.end.max(now.0);
         let leaked = narrow(u128::from(elapsed) * u128::from(per_sec) / SECOND);
         if leaked >= self.settled {
             self.settled = 0;
             self.notified = 0;
-            self.start = self.start.max(now.0);
+            self.start = self.start.max(self.end);
             self.before = self.before.max(now.0);
         } else {
             // Time is used up only for whole units, and rather a nanosecond too much.
@@ -138,6 +139,14 @@ impl Cell {
         self.seal(window);
     }
 
+    /// Time that has been used up for no unit: a bucket that a refund has emptied leaks from this instant on, or a clock that goes back would
+    /// have it leak sooner.
+    pub(super) fn rest(&mut self, window: Window) {
+        if matches!(window, Window::Bucket { .. }) && self.settled == 0 {
+            self.start = self.start.max(self.end);
+        }
+    }
+
     /// Moves a hold to the epoch that it is now, where its window is not over. One that was let go in the meantime is held again.
     pub(super) fn renew(&mut self, window: Window, mark: Mark, held: u64) -> Mark {
         match window {
@@ -185,7 +194,8 @@ impl Cell {
             Window::Bucket { .. } if self.before > mark.at => self.settled = self.settled.saturating_add(excess),
             Window::Bucket { per_sec } => {
                 // What was in it first leaks first. What others took since stays.
-                let left = u128::from(mark.gone.saturating_sub(self.start)) * u128::from(per_sec);
+                // A nanosecond may be too much, and a unit that has begun to leak is still whole.
+                let left = u128::from(mark.gone.saturating_sub(self.start).saturating_sub(1)) * u128::from(per_sec);
                 let refund = held.saturating_sub(truth).min(narrow(left.div_ceil(SECOND)));
                 self.settled = self.settled.saturating_add(excess).saturating_sub(refund);
             }

@@ -8,6 +8,8 @@ use crate::time::Timestamp;
 
 /// Changes with the layout, so that a filter of another build in the same process never misreads a record.
 const VERSION: u8 = 2;
+/// A clock that goes back by less than this finds all counters as it left them, in seconds.
+const KEPT_SECS: u64 = 3_600;
 const HEADER: usize = 17;
 const CELL: usize = 80;
 
@@ -68,8 +70,8 @@ impl Record {
     /// The cell of that limit, brought to this instant; a new one if there is none.
     pub(super) fn cell(&mut self, tag: u64, window: Window, now: Timestamp) -> &mut Cell {
         let at = self.cells.iter().position(|cell| cell.tag == tag).unwrap_or_else(|| {
-            // Cells of limits that are no longer configured go when nothing in them matters any more.
-            self.cells.retain(|cell| cell.until > now.secs());
+            // Cells of limits that are no longer configured go when nothing in them matters any more, even if the clock goes back.
+            self.cells.retain(|cell| cell.until.saturating_add(KEPT_SECS) > now.secs());
             self.cells.push(Cell { tag, ..Cell::default() });
             self.cells.len().saturating_sub(1)
         });
@@ -116,6 +118,8 @@ mod tests {
         let mut record = Record::new([0; 16]);
         record.cell(1, HOUR, at(3_600)).take(HOUR, 0, 1, at(3_600));
         record.cell(2, HOUR, at(7_300));
+        assert_eq!(record.cells.len(), 2, "the clock may go back");
+        record.cell(3, HOUR, at(10_900));
         assert_eq!(record.cells.len(), 1);
     }
 }

@@ -25,6 +25,20 @@ pub fn unauthorized(shape: ErrorShape, message: &str, id: &str) -> LocalReply {
     }
 }
 
+/// A 503 for a request that could not be accounted for: the queue of events is full.
+#[must_use]
+pub fn no_room(shape: ErrorShape, id: &str) -> LocalReply {
+    let message = "This request cannot be metered at the moment, and is refused for that. Try again soon.";
+    let mut headers = error_headers(shape, 503);
+    headers.push(("retry-after".to_owned(), "1".to_owned()));
+    LocalReply {
+        status: 503,
+        headers,
+        body: error_body(shape, 503, "server_error", "event_queue_full", message, id),
+        details: "meterr_event_queue_full",
+    }
+}
+
 /// The reply to a refusal.
 #[must_use]
 pub fn reply(refusal: &Refusal, shape: ErrorShape, id: &str, now: Timestamp) -> LocalReply {

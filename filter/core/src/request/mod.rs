@@ -308,7 +308,7 @@ impl RequestScan {
                 return;
             }
             if facts.place.root.is_none() {
-                let at = decoded.iter().position(|byte| *byte == b'{');
+                let at = memchr::memchr(b'{', decoded);
                 let before = usize::try_from(facts.decoded_bytes).unwrap_or(usize::MAX);
                 facts.place.root = at.map(|at| at.saturating_add(before).saturating_add(1));
             }

@@ -3,6 +3,7 @@
 //! Each byte of a text weighs a part of a token, by its script: the prior. What providers report teaches how their models differ from
 //! it, and what they add to a request ([`learned`]).
 
+pub(crate) mod classes;
 mod curve;
 pub mod learned;
 
@@ -24,7 +25,7 @@ pub const CONVERSATION: u64 = 3 * PARTS;
 /// prose, code and JSON; letters in the middle of a word are cheap, what begins a new token is dear. Random letters and digits (Base64,
 /// hashes) so weigh half a token a byte; they are 0.7. Other scripts: between those two vocabularies, nearer to the newer one.
 #[expect(clippy::indexing_slicing, reason = "a constant: it would not compile")]
-static WEIGHTS: [u16; 256] = {
+const WEIGHTS: [u16; 256] = {
     let mut weights = [0; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -60,7 +61,13 @@ static WEIGHTS: [u16; 256] = {
 /// What a text weighs. Weights add up, however the text is cut.
 #[must_use]
 pub fn weigh(text: &[u8]) -> u64 {
-    text.iter().map(|byte| WEIGHTS.get(usize::from(*byte)).copied().map_or(0, u64::from)).sum()
+    text.iter().map(|byte| weight_of(*byte)).sum()
+}
+
+/// What one byte weighs.
+pub(crate) fn weight_of(byte: u8) -> u64 {
+    static IN_MEMORY: [u16; 256] = WEIGHTS;
+    IN_MEMORY.get(usize::from(byte)).copied().map_or(0, u64::from)
 }
 
 /// Tokens of that weight, rounded up.

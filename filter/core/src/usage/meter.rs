@@ -163,6 +163,12 @@ impl Meter {
         self.is_plain
     }
 
+    /// Whether the model has written something.
+    #[must_use]
+    pub const fn has_output(&self) -> bool {
+        self.records.snapshot.first_output.is_some()
+    }
+
     /// Takes the next piece of the body as it passes.
     pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
         let Self { framing, inflater, framer, events, records, .. } = self;

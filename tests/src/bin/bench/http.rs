@@ -5,10 +5,8 @@
 use std::{io, net::SocketAddr};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use meterr_tests::workload::BENCH_HEADER;
 use tokio::net::TcpStream;
-
-/// The request header that tells the provider which reply is wanted: `<workload>;<bytes of the body>`.
-pub(crate) const BENCH_HEADER: &str = "x-bench";
 
 /// Bytes that one read takes at most: a request of 1 MB is read in a few.
 const BUFFER: usize = 256 * 1024;

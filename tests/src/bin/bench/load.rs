@@ -7,12 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use meterr_tests::workload::{CHUNKS, PACE, STAMP, Workload};
 use tokio::task::JoinSet;
 
-use crate::{
-    http::{Connection, find},
-    workload::{CHUNKS, PACE, STAMP, Workload},
-};
+use crate::http::{Connection, find};
 
 /// Before the stamp in a chunk.
 const BEFORE_STAMP: &[u8] = br#""delta":{"content":""#;

@@ -11,7 +11,6 @@ mod report;
 mod subject;
 mod summary;
 mod upstream;
-mod workload;
 
 use std::{
     fs,
@@ -24,6 +23,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use meterr_tests::{
+    vm::Measured,
+    workload::{Replies, Workload},
+};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -31,7 +34,6 @@ use crate::{
     subject::{Running, Subject},
     summary::{Sample, Samples, quantile},
     upstream::Sink,
-    workload::{Replies, Workload},
 };
 
 /// Measures what meterr costs in Envoy.
@@ -49,6 +51,9 @@ struct Arguments {
     /// Also with 1, 4 and 16 applicable limits, compared with none.
     #[arg(long)]
     limits: bool,
+    /// Measures nothing in time: counts hostcalls, bytes and steps of one exchange of each kind, callback by callback.
+    #[arg(long)]
+    profile: bool,
     /// Writes the results here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -64,6 +69,10 @@ const TURNS: usize = 2;
 fn main() -> Result<()> {
     let mut arguments = Arguments::parse();
     ensure!((0.1..=60.0).contains(&arguments.seconds), "--seconds: from 0.1 to 60");
+    if arguments.profile {
+        print!("{}", report::profile(&Measured::of(&Subject::Meterr.wasm()?)?));
+        return Ok(());
+    }
     if arguments.workloads.is_empty() {
         arguments.workloads = Workload::ALL.to_vec();
     }

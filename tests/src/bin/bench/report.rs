@@ -2,10 +2,11 @@
 
 use std::{fmt::Write as _, iter};
 
+use meterr_tests::{vm::Measured, workload::Workload};
+
 use crate::{
     subject::Subject,
     summary::{CHUNK_P50, CHUNK_P99, CPU, Measure, OWN_CPU, P50, P99, RPS, RSS, Samples, Spread},
-    workload::Workload,
 };
 
 const NOTES: &str = "\
@@ -97,4 +98,26 @@ fn brackets(Spread { median, quartiles: [low, high] }: Spread, digits: usize) ->
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _infallible = writeln!(out, "{text}");
+}
+
+/// What each callback costs in counts, and then all of them together.
+pub(crate) fn profile(measured: &Measured) -> String {
+    let mut out = String::new();
+    for (name, profile) in &measured.0 {
+        let _infallible = writeln!(out, "{name}\n{profile}");
+    }
+    let _infallible = writeln!(
+        out,
+        "{:<16} {:>10} {:>10} {:>10} {:>10} {:>12}",
+        "", "callbacks", "returning", "plain", "bytes", "steps"
+    );
+    for (name, total) in measured.totals() {
+        let _infallible = write!(out, "{name:<16}");
+        for (figure, value) in total.figures() {
+            let width = if figure == "steps" { 12 } else { 10 };
+            let _infallible = write!(out, " {value:>width$}");
+        }
+        out.push('\n');
+    }
+    out
 }

@@ -3,7 +3,10 @@
 use std::{fs, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use meterr_tests::envoy::{Envoy, REFERENCE, Setup, root};
+use meterr_tests::{
+    envoy::{Envoy, REFERENCE, Setup, root},
+    workload,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -62,30 +65,15 @@ impl Subject {
         match self {
             Self::Envoy => None,
             Self::Noop => Some(json!({})),
-            Self::Meterr | Self::Limits(_) => Some(meterr(self.limits())),
+            Self::Meterr | Self::Limits(_) => Some(workload::configuration(self.limits())),
         }
     }
 
-    fn wasm(self) -> Result<PathBuf> {
+    pub(crate) fn wasm(self) -> Result<PathBuf> {
         let wasm = root().join(if self == Self::Noop { "target/noop.wasm" } else { "target/meterr.wasm" });
         fs::metadata(&wasm).with_context(|| format!("{} is missing: run scripts/build", wasm.display()))?;
         Ok(wasm)
     }
-}
-
-/// The filter's configuration with so many limits that apply to each request and never bite.
-fn meterr(limits: u64) -> Value {
-    let limit = |nth: u64| {
-        json!({ "id": format!("tenant-tokens-{nth}"), "per": ["tenant"], "unit": "tokens", "amount": 1_000_000_000_000_000_u64,
-            "window": { "kind": "fixed", "per": "hour" } })
-    };
-    json!({
-        "identity": { "tenant": [{ "from": "header", "name": "x-tenant" }, { "from": "constant", "value": "unknown" }] },
-        "limits": (0..limits).map(limit).collect::<Vec<_>>(),
-        "sink": { "cluster": "collector" },
-        "tags": { "response_headers": "limits" },
-        "header_hold": true,
-    })
 }
 
 /// A subject that runs.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use meterr_tests::workload::Workload;
 use serde_json::{Value, json};
 
-use crate::{subject::Subject, workload::Workload};
+use crate::subject::Subject;
 
 /// What one slice measured.
 #[derive(Clone, Debug)]

@@ -11,12 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use meterr_tests::workload::{CHUNKS, PACE, Replies, STAMP, Workload};
 use tokio::net::TcpListener;
 
-use crate::{
-    http::{Connection, count, find},
-    workload::{CHUNKS, PACE, Replies, STAMP, Workload},
-};
+use crate::http::{Connection, count, find};
 
 /// Listens on any port of loopback.
 async fn listen<F: Future<Output = Result<()>> + Send + 'static>(

@@ -1,6 +1,6 @@
 //! The state machine of the scanner.
 
-use super::{Found, MAX_NUMBER, MAX_TEXT, Shape, Value};
+use super::{Found, MAX_NUMBER, MAX_TEXT, Shape, Value, span};
 use crate::usage::estimate;
 
 /// Deepest nesting that is followed. Real bodies stay below twenty; past it the document counts as malformed, so that a body of
@@ -54,6 +54,27 @@ struct Frame {
     start: u64,
 }
 
+/// What is kept of the text or number that passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Nothing,
+    /// Its first bytes, and how long it is.
+    Head,
+    /// What it weighs, and how long it is.
+    Weight,
+}
+
+impl Keep {
+    /// What is kept of a value of that shape.
+    fn of(shape: Option<&Shape>) -> Self {
+        match shape.and_then(|shape| shape.field) {
+            None => Self::Nothing,
+            Some(field) if field.is_weighed() => Self::Weight,
+            Some(_) => Self::Head,
+        }
+    }
+}
+
 /// Picks the values of one [`Shape`] out of a document that comes in pieces.
 ///
 /// Memory: a frame of 40 bytes for each open bracket, at most 512 of them, and one text or number of at most 256 bytes.
@@ -69,8 +90,7 @@ pub struct Scanner {
     shape: Option<&'static Shape>,
     /// Whether the text that passes is a key.
     is_key: bool,
-    /// Whether the text that passes is kept.
-    is_kept: bool,
+    keep: Keep,
     /// Where the value that passes began.
     start: u64,
     kept: Vec<u8>,
@@ -93,7 +113,7 @@ impl Scanner {
             offset: 0,
             shape: Some(root),
             is_key: false,
-            is_kept: false,
+            keep: Keep::Nothing,
             start: 0,
             kept: Vec::new(),
             text_bytes: 0,
@@ -145,6 +165,16 @@ impl Scanner {
             if self.state == State::Done && !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
                 break;
             }
+            if let State::Literal(wanted) = self.state
+                && let Some(after) = rest.strip_prefix(wanted)
+            {
+                // Seldom is one cut in two.
+                self.offset = self.offset.saturating_add(wanted.len() as u64);
+                self.emit(self.literal, self.start, self.offset, found);
+                self.after_value();
+                rest = after;
+                continue;
+            }
             let again = self.step(byte, found);
             if self.state == State::Broken {
                 return bytes.len();
@@ -175,7 +205,7 @@ impl Scanner {
         match self.state {
             State::Number => {
                 if matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') {
-                    if self.is_kept && self.kept.len() < MAX_NUMBER {
+                    if self.keep != Keep::Nothing && self.kept.len() < MAX_NUMBER {
                         self.kept.push(byte);
                     }
                 } else {
@@ -196,7 +226,7 @@ impl Scanner {
                 self.is_key = true;
                 let has_members = |shape: &&Shape| !shape.members.is_empty();
                 let is_kept = self.stack.last().and_then(|frame| frame.shape).as_ref().is_some_and(has_members);
-                self.open_text(is_kept);
+                self.open_text(if is_kept { Keep::Head } else { Keep::Nothing });
             }
             State::Colon if byte == b':' => self.state = State::Value,
             State::Next => match (byte, self.stack.last().map(|frame| frame.is_object)) {
@@ -230,7 +260,7 @@ impl Scanner {
             b'[' => self.open(false, found),
             b'"' => {
                 self.is_key = false;
-                self.open_text(self.shape.is_some_and(|shape| shape.field.is_some()));
+                self.open_text(Keep::of(self.shape));
             }
             b't' => literal(Value::Bool(true), b"rue"),
             b'f' => literal(Value::Bool(false), b"alse"),
@@ -238,8 +268,8 @@ impl Scanner {
             b'-' | b'0'..=b'9' => {
                 self.state = State::Number;
                 self.kept.clear();
-                self.is_kept = self.shape.is_some_and(|shape| shape.field.is_some());
-                if self.is_kept {
+                self.keep = Keep::of(self.shape);
+                if self.keep != Keep::Nothing {
                     self.kept.push(byte);
                 }
             }
@@ -281,7 +311,7 @@ impl Scanner {
     }
 
     fn number(&mut self, found: &mut impl FnMut(Found<'_>)) {
-        if self.is_kept {
+        if self.keep != Keep::Nothing {
             self.emit(Value::Number(&self.kept), self.start, self.offset, found);
         }
         self.after_value();
@@ -300,8 +330,8 @@ impl Scanner {
         }
     }
 
-    fn open_text(&mut self, is_kept: bool) {
-        self.is_kept = is_kept;
+    fn open_text(&mut self, keep: Keep) {
+        self.keep = keep;
         self.kept.clear();
         self.text_bytes = 0;
         self.text_chars = 0;
@@ -312,13 +342,9 @@ impl Scanner {
 
     /// Takes bytes of a text up to its end or an escape, and gives back those after.
     fn text<'b>(&mut self, bytes: &'b [u8], found: &mut impl FnMut(Found<'_>)) -> &'b [u8] {
-        let plain = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(bytes.len());
-        let (run, rest) = bytes.split_at_checked(plain).unwrap_or((bytes, &[]));
-        if !run.is_empty() {
-            self.lone_surrogate();
-            self.keep(run);
-        }
-        self.offset = self.offset.saturating_add(run.len() as u64);
+        let passed = if self.keep == Keep::Head { self.head(bytes) } else { self.span(bytes) };
+        self.offset = self.offset.saturating_add(passed as u64);
+        let rest = bytes.get(passed..).unwrap_or_default();
         let Some((&byte, rest)) = rest.split_first() else { return rest };
         if byte == b'\\' {
             self.state = State::Escape;
@@ -330,17 +356,45 @@ impl Scanner {
         rest
     }
 
-    fn keep(&mut self, run: &[u8]) {
-        if !self.is_kept {
-            return;
+    /// Keeps plain bytes up to the next escape or the end of the text; how many there were.
+    fn head(&mut self, bytes: &[u8]) -> usize {
+        let plain = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+        if plain > 0 {
+            self.lone_surrogate();
+            self.keep(bytes.get(..plain).unwrap_or(bytes));
         }
-        let room = MAX_TEXT.saturating_sub(self.kept.len());
-        self.kept.extend_from_slice(run.get(..room).unwrap_or(run));
+        plain
+    }
+
+    /// Passes bytes that are weighed or not wanted at all, and the escapes that mean one letter; how many there were.
+    fn span(&mut self, bytes: &[u8]) -> usize {
+        if self.high.is_some() {
+            match bytes.first() {
+                // Its second half may follow.
+                None | Some(b'\\') => return 0,
+                Some(_) => self.lone_surrogate(),
+            }
+        }
+        let span = span::pass(bytes, self.keep == Keep::Weight);
+        self.text_bytes = self.text_bytes.saturating_add(span.bytes);
+        self.text_chars = self.text_chars.saturating_add(span.chars);
+        self.text_weight = self.text_weight.saturating_add(span.weight);
+        span.len
+    }
+
+    fn keep(&mut self, run: &[u8]) {
+        match self.keep {
+            Keep::Nothing => return,
+            Keep::Head => {
+                let room = MAX_TEXT.saturating_sub(self.kept.len());
+                self.kept.extend_from_slice(run.get(..room).unwrap_or(run));
+            }
+            Keep::Weight => {
+                self.text_chars = self.text_chars.saturating_add(span::characters(run));
+                self.text_weight = self.text_weight.saturating_add(estimate::weigh(run));
+            }
+        }
         self.text_bytes = self.text_bytes.saturating_add(run.len() as u64);
-        // A character has one byte that does not continue another, and most text has no other bytes.
-        let chars = if run.is_ascii() { run.len() } else { run.iter().filter(|byte| **byte & 0xc0 != 0x80).count() };
-        self.text_chars = self.text_chars.saturating_add(chars as u64);
-        self.text_weight = self.text_weight.saturating_add(estimate::weigh(run));
     }
 
     /// Half of a surrogate pair stands for nothing: it reads as the replacement character.
@@ -358,13 +412,13 @@ impl Scanner {
             });
             let key = &self.kept;
             let is_whole = self.text_bytes == key.len() as u64;
-            self.shape = shape.filter(|_| self.is_kept && is_whole).and_then(|shape| {
+            self.shape = shape.filter(|_| self.keep == Keep::Head && is_whole).and_then(|shape| {
                 shape.members.iter().find(|(name, _)| name.as_bytes() == key.as_slice()).map(|(_, shape)| *shape)
             });
             self.state = State::Colon;
             return;
         }
-        if self.is_kept {
+        if self.keep != Keep::Nothing {
             let value = Value::Text {
                 head: &self.kept,
                 bytes: self.text_bytes,
@@ -377,21 +431,13 @@ impl Scanner {
     }
 
     fn escape(&mut self, byte: u8) {
-        let plain = match byte {
-            b'"' | b'\\' | b'/' => byte,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                self.state = State::Unicode(4, 0);
-                return;
-            }
-            _ => {
-                self.state = State::Broken;
-                return;
-            }
+        if byte == b'u' {
+            self.state = State::Unicode(4, 0);
+            return;
+        }
+        let Some(plain) = span::unescaped(byte) else {
+            self.state = State::Broken;
+            return;
         };
         self.lone_surrogate();
         self.keep(&[plain]);

@@ -38,7 +38,7 @@ fn ok_only_the_wanted_paths_are_picked() {
     let body = br#"{"a":{"usage":{"prompt_tokens":9}},"model":"m\u00e9\ud83d\ude00\n","usage":{"prompt_tokens":12 }}"#;
     let (seen, end) = scan(&[body]);
     assert_eq!(end, End::Complete);
-    assert_eq!(seen[0], "RequestModel \"mé😀\\n\"/8/2445 43..66");
+    assert_eq!(seen[0], "RequestModel \"mé😀\\n\"/8/0 43..66");
     assert_eq!(seen[1], "Usage ObjectStart 75..76");
     assert_eq!(seen[2], "Input 12 92..94");
     assert_eq!(seen[3], "Usage ObjectEnd(1) 75..96");
@@ -70,7 +70,17 @@ fn err_what_is_no_json() {
 #[test]
 fn ok_a_lone_surrogate_is_replaced() {
     let (seen, _) = scan(&[br#"{"model":"\ud83dx\ud83d"}"#]);
-    assert!(seen[0].starts_with("RequestModel \"\u{fffd}x\u{fffd}\"/7/2965"), "{seen:?}");
+    assert!(seen[0].starts_with("RequestModel \"\u{fffd}x\u{fffd}\"/7/0"), "{seen:?}");
+}
+
+#[test]
+fn ok_a_text_that_is_weighed_has_no_head() {
+    let (seen, _) = scan(&[
+        br#"{"messages":[{"content":"m\u00e9\ud83d\ude00\n"},{"content":"\ud83dx\ud83d"},{"content":"\ud83d\n"}]}"#,
+    ]);
+    let weighed: Vec<&str> =
+        seen.iter().filter(|line| line.starts_with("InputText")).filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(weighed, ["\"\"/8/2445", "\"\"/7/2965", "\"\"/4/1780"], "{seen:?}");
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {

@@ -144,6 +144,29 @@ fn ok_parts_of_the_amount_are_told_once_in_a_window() {
     assert_eq!(add(&mut cell, 20, at(3_600)), Some((1_000_000, 20)), "both at once are told as the higher");
 }
 
+#[test]
+fn ok_slots_tell_their_parts_again_when_none_was_taken() {
+    let mut cell = fresh(Window::Open);
+    let take = |cell: &mut Cell, now| {
+        cell.roll(Window::Open, now);
+        let mark = cell.take(Window::Open, 1, 0, now);
+        (mark, cell.newly_passed(Window::Open, 2, &[1_000_000], now))
+    };
+    let (first, _) = take(&mut cell, at(0));
+    let (second, told) = take(&mut cell, at(0));
+    assert_eq!(told, Some((1_000_000, 2)));
+    cell.settle(Window::Open, second, 1, 0);
+    let (again, told) = take(&mut cell, at(1));
+    assert_eq!(told, None, "one was taken all the time");
+    cell.settle(Window::Open, first, 1, 0);
+    cell.settle(Window::Open, again, 1, 0);
+    take(&mut cell, at(2));
+    assert_eq!(take(&mut cell, at(2)).1, Some((1_000_000, 2)));
+    // Those of a worker that died are gone by then.
+    take(&mut cell, at(1_802));
+    assert_eq!(take(&mut cell, at(1_802)).1, Some((1_000_000, 2)));
+}
+
 fn windows() -> impl Strategy<Value = Window> {
     prop_oneof![
         Just(Window::Fixed(Calendar::Second)),

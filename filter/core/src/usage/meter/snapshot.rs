@@ -217,6 +217,16 @@ impl Snapshot {
     }
 }
 
+/// Puts a text in the place of another, unless it says nothing; whether it says something else than before. Records of a stream repeat what
+/// they say: that costs no memory.
+fn replace(slot: &mut Option<String>, value: Value<'_>) -> bool {
+    let Value::Text { head, .. } = value else { return false };
+    let text = core::str::from_utf8(head).ok().filter(|text| !text.is_empty() && slot.as_deref() != Some(*text));
+    let Some(text) = text else { return false };
+    *slot = Some(text.to_owned());
+    true
+}
+
 /// A class of tokens and its count, from an element of a list.
 #[derive(Debug, Default)]
 pub(super) struct Class {
@@ -231,11 +241,11 @@ impl Snapshot {
             _ => None,
         };
         match found.field {
-            Field::ResponseId => self.id = text().or_else(|| self.id.take()),
+            Field::ResponseId => {
+                replace(&mut self.id, found.value);
+            }
             Field::ResponseModel => {
-                let before = self.model.take();
-                self.model = text().or_else(|| before.clone());
-                if self.sums.is_some() && before != self.model {
+                if replace(&mut self.model, found.value) && self.sums.is_some() {
                     self.flags.insert(Flag::MixedModels);
                 }
             }
@@ -244,9 +254,15 @@ impl Snapshot {
                     self.sum();
                 }
             }
-            Field::ServiceTier => self.service_tier = text().or_else(|| self.service_tier.take()),
-            Field::Speed => self.speed = text().or_else(|| self.speed.take()),
-            Field::InferenceGeo => self.inference_geo = text().or_else(|| self.inference_geo.take()),
+            Field::ServiceTier => {
+                replace(&mut self.service_tier, found.value);
+            }
+            Field::Speed => {
+                replace(&mut self.speed, found.value);
+            }
+            Field::InferenceGeo => {
+                replace(&mut self.inference_geo, found.value);
+            }
             Field::Iterations
             | Field::Iteration
             | Field::IterationKind

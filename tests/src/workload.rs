@@ -3,22 +3,24 @@
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
-use crate::http::BENCH_HEADER;
+/// The request header that tells the provider which reply is wanted: `<workload>;<bytes of the body>`.
+pub const BENCH_HEADER: &str = "x-bench";
 
 /// Between the chunks of a stream.
-pub(crate) const PACE: Duration = Duration::from_millis(5);
+pub const PACE: Duration = Duration::from_millis(5);
 
 /// Chunks of a stream that carry content.
-pub(crate) const CHUNKS: usize = 50;
+pub const CHUNKS: usize = 50;
 
 /// What a chunk carries before the time at which it was sent is written over it, as decimal nanoseconds.
-pub(crate) const STAMP: &[u8; 16] = b"0000000000000000";
+pub const STAMP: &[u8; 16] = b"0000000000000000";
 
 /// The load of one slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 #[value(rename_all = "snake_case")]
-pub(crate) enum Workload {
+pub enum Workload {
     /// A request of 2 KB, a JSON reply.
     #[value(name = "chat_2k")]
     Chat2k,
@@ -37,9 +39,12 @@ pub(crate) enum Workload {
 const TENANTS: usize = 8;
 
 impl Workload {
-    pub(crate) const ALL: [Self; 4] = [Self::Chat2k, Self::Sse50, Self::Chat50k, Self::Chat1m];
+    /// All of them, the cheapest first.
+    pub const ALL: [Self; 4] = [Self::Chat2k, Self::Sse50, Self::Chat50k, Self::Chat1m];
 
-    pub(crate) const fn name(self) -> &'static str {
+    /// As the command line and the reports have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Chat2k => "chat_2k",
             Self::Sse50 => "sse_50",
@@ -48,17 +53,21 @@ impl Workload {
         }
     }
 
-    pub(crate) const fn is_stream(self) -> bool {
+    /// Whether the reply is a stream.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
         matches!(self, Self::Sse50)
     }
 
     /// Connections, each with one request at a time.
-    pub(crate) const fn connections(self) -> usize {
+    #[must_use]
+    pub const fn connections(self) -> usize {
         if self.is_stream() { 64 } else { 8 }
     }
 
     /// Bytes of the request's body. The largest stays below the filter's default `max_hold_bytes`: it is held whole.
-    pub(crate) const fn request_bytes(self) -> usize {
+    #[must_use]
+    pub const fn request_bytes(self) -> usize {
         match self {
             Self::Chat2k | Self::Sse50 => 2_000,
             Self::Chat50k => 50_000,
@@ -67,7 +76,8 @@ impl Workload {
     }
 
     /// The request of the nth connection. A stream does not ask for its usage, as most clients do not: the filter asks, and hides it.
-    pub(crate) fn request(self, connection: usize) -> Arc<[u8]> {
+    #[must_use]
+    pub fn request(self, connection: usize) -> Arc<[u8]> {
         let body = request_body(self.request_bytes(), self.is_stream());
         let mut request = String::from("POST /v1/chat/completions HTTP/1.1\r\n");
         let headers = [
@@ -122,23 +132,31 @@ fn request_body(bytes: usize, stream: bool) -> String {
 
 /// What the provider sends.
 #[derive(Debug)]
-pub(crate) struct Replies {
+pub struct Replies {
     /// A whole JSON reply, head and body.
-    pub(crate) chat: Vec<u8>,
+    pub chat: Vec<u8>,
     /// The head of a stream and its first record.
-    pub(crate) opening: Vec<u8>,
+    pub opening: Vec<u8>,
     /// One content chunk, framed, with [`STAMP`] in it.
-    pub(crate) chunk: Vec<u8>,
+    pub chunk: Vec<u8>,
     /// The last records and the end; the usage chunk stands between them if it is asked for.
-    pub(crate) closing: [Vec<u8>; 2],
+    pub closing: [Vec<u8>; 2],
     /// Bytes of a JSON reply's body.
-    pub(crate) chat_bytes: usize,
+    pub chat_bytes: usize,
     /// Bytes of a stream without its framing and its usage chunk: what the client must get.
-    pub(crate) stream_bytes: usize,
+    pub stream_bytes: usize,
+}
+
+impl Default for Replies {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Replies {
-    pub(crate) fn new() -> Self {
+    /// The bytes of all replies.
+    #[must_use]
+    pub fn new() -> Self {
         let usage = concat!(
             r#"{"prompt_tokens":412,"completion_tokens":50,"total_tokens":462,"prompt_tokens_details":{"cached_tokens":256,"audio_tokens":0},"#,
             r#""completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#
@@ -178,11 +196,28 @@ impl Replies {
     }
 
     /// Bytes that a client must get.
-    pub(crate) const fn bytes(&self, workload: Workload) -> usize {
+    #[must_use]
+    pub const fn bytes(&self, workload: Workload) -> usize {
         if workload.is_stream() { self.stream_bytes } else { self.chat_bytes }
     }
 }
 
 fn chunk(data: &str) -> Vec<u8> {
     format!("{:x}\r\n{data}\r\n", data.len()).into_bytes()
+}
+
+/// The filter's configuration with so many limits that apply to each request and never bite.
+#[must_use]
+pub fn configuration(limits: u64) -> Value {
+    let limit = |nth: u64| {
+        json!({ "id": format!("tenant-tokens-{nth}"), "per": ["tenant"], "unit": "tokens", "amount": 1_000_000_000_000_000_u64,
+            "window": { "kind": "fixed", "per": "hour" } })
+    };
+    json!({
+        "identity": { "tenant": [{ "from": "header", "name": "x-tenant" }, { "from": "constant", "value": "unknown" }] },
+        "limits": (0..limits).map(limit).collect::<Vec<_>>(),
+        "sink": { "cluster": "collector" },
+        "tags": { "response_headers": "limits" },
+        "header_hold": true,
+    })
 }
