@@ -1,6 +1,6 @@
 //! What workers, clients, the collector and the clock do, one act at a time.
 
-use meterr_core::{effect::Verdict, random::Random, service::Service, time::Timestamp};
+use meterr_core::{effect::Verdict, random::Random, service::Service};
 
 use super::{
     collector::Collector,
@@ -96,31 +96,6 @@ impl World {
     pub(super) fn tick(&self, index: usize, worker: &mut Worker, depth: usize) {
         let ran = self.root_callback(index, worker, depth, Service::on_tick);
         self.retried(worker, &ran);
-        self.renew(index, worker, depth);
-    }
-
-    /// What is open keeps what it holds, in each epoch anew.
-    fn renew(&self, index: usize, worker: &mut Worker, depth: usize) {
-        if !worker.service.holds_are_due(Timestamp::from_millis(self.now.get())) {
-            return;
-        }
-        let mut streams = std::mem::take(&mut worker.streams);
-        for stream in &mut streams {
-            let (_continue, ran) = self.callback(index, worker, depth, |_, host| {
-                stream.exchange.renew_holds(host.store, host.now);
-                Verdict::Continue
-            });
-            if let Some(when) = ran.when {
-                self.reference.borrow_mut().renew(
-                    stream.id,
-                    &stream.claims,
-                    &stream.request.subject,
-                    when,
-                    ran.is_clean,
-                );
-            }
-        }
-        worker.streams = streams;
     }
 
     /// The collector answers a POST of this worker, or nobody does.

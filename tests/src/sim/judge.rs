@@ -380,6 +380,9 @@ impl World {
             let is_new = told.insert((rule.id, of, word("reset_at"), word("threshold")));
             self.law("alerts", if is_new { Ok(()) } else { Err(format!("told twice: {alert}")) });
         }
+        if collector.unseen() > 0 {
+            return;
+        }
         for (id, of, reset_at, part) in self.passed.borrow().iter() {
             let is_told = PARTS
                 .iter()

@@ -516,21 +516,6 @@ impl Reference {
         }
     }
 
-    /// What an open exchange holds is as if it had been taken now. What was let go is held again, unless its window is over.
-    pub fn renew(&mut self, exchange: u64, claims: &[Claim], subject: &Subject, when: When, is_clean: bool) {
-        for claim in claims {
-            let Some(end) = self.admitted.get(&(exchange, claim.rule)).copied() else { continue };
-            self.with(claim.rule, subject, |rule, cell| {
-                cell.touch(rule, when);
-                if !is_clean {
-                    cell.doubt(rule, cell.end);
-                } else if rule.unit != Unit::Requests && !matches!(rule.window, Window::Bucket(_)) && cell.end == end {
-                    cell.holds.insert(exchange, (claim.held, cell.epoch));
-                }
-            });
-        }
-    }
-
     /// An admitted exchange settled.
     pub fn settle(&mut self, exchange: u64, claims: &[Claim], subject: &Subject, consumed: Consumed, when: When) {
         for claim in claims {
