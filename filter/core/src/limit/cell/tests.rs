@@ -89,6 +89,21 @@ fn ok_a_bucket_refunds_only_what_is_still_in_it() {
 }
 
 #[test]
+fn ok_a_bucket_does_not_refund_out_of_what_others_took_since() {
+    let mut cell = fresh(BUCKET);
+    let mark = cell.take(BUCKET, 50, 0, at(0));
+    cell.roll(BUCKET, at(4));
+    cell.take(BUCKET, 30, 0, at(4));
+    assert_eq!(cell.used(BUCKET, at(4)), 40);
+    cell.settle(BUCKET, mark, 50, 15);
+    assert_eq!(
+        cell.used(BUCKET, at(4)),
+        30,
+        "10 of the 50 were still in it; without the other 40 it would have been empty"
+    );
+}
+
+#[test]
 fn ok_a_bucket_refunds_what_was_taken_while_the_clock_was_back() {
     let mut cell = fresh(BUCKET);
     cell.roll(BUCKET, at(10));
