@@ -54,3 +54,11 @@ prometheus *args:
 # Breaks one line of the limits at a time: does a test notice?
 mutate *args:
     scripts/mutate {{args}}
+
+# Sends a collector what stands in Envoy's logs and it has not got
+reconcile *args:
+    scripts/reconcile {{args}}
+
+# An OCI image layout of the filter, for oci:// URLs
+image *args:
+    scripts/image {{args}}

@@ -15,5 +15,6 @@ pub mod server;
 pub mod sim;
 pub mod stack;
 pub mod tap;
+pub mod traffic;
 pub mod vm;
 pub mod workload;

@@ -26,6 +26,9 @@ use crate::{
     ratelimit::Mesh,
 };
 
+/// The filter.
+const MODULE: &str = "target/meterr.wasm";
+
 /// How long anything that must happen may take, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Options {
     /// The configuration file that Envoy begins with, from the root of the repository.
     pub file: &'static str,
+    /// The module, from the root of the repository.
+    pub module: &'static str,
     /// The filter's `limits`.
     pub limits: Value,
     /// Whether the filter may hold headers.
@@ -54,6 +59,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             file: REFERENCE,
+            module: MODULE,
             limits: json!([]),
             header_hold: true,
             more: json!({}),
@@ -126,7 +132,7 @@ impl Stack {
             provider: options.upstream.unwrap_or_else(|| provider.address()),
             collector: collector.address(),
             configuration: Some(options.configuration()),
-            wasm: wasm()?,
+            wasm: wasm(options.module)?,
             concurrency: options.concurrency,
             port: listener,
             admin_port: admin,
@@ -147,7 +153,7 @@ impl Stack {
         let run = || {
             let (provider, directory) = (Provider::start(0)?, tempfile::tempdir()?);
             let collector = Collector::start(0, &directory.path().join("events.sqlite"))?;
-            wasm()?;
+            wasm(MODULE)?;
             let mut file = example::load(name, files)?;
             example::point(&mut file, provider.address(), collector.address(), directory.path())?;
             change(&mut file);
@@ -198,7 +204,7 @@ impl Stack {
                 provider: nowhere,
                 collector: nowhere,
                 configuration: Some(configuration.clone()),
-                wasm: wasm()?,
+                wasm: wasm(MODULE)?,
                 concurrency: 1,
                 port: 0,
                 admin_port: 0,
@@ -287,10 +293,16 @@ impl Stack {
                 )
             },
         );
-        let events = self.with_collector(|collector| collector.with_store(|store| store.events("").expect("events")));
-        let Value::Array(events) = events else { panic!("events are an array") };
+        let events = self.events_so_far();
         assert_eq!(events.len(), count, "more events than exchanges: {events:#?}");
         events
+    }
+
+    /// The usage events that the collector has by now.
+    #[must_use]
+    pub fn events_so_far(&self) -> Vec<Value> {
+        let events = self.with_collector(|collector| collector.with_store(|store| store.events("").expect("events")));
+        events.as_array().cloned().unwrap_or_default()
     }
 
     /// Waits until the collector has so many events of limits whose parts were passed, and gives back their data.
@@ -410,14 +422,19 @@ impl Stack {
         provider.chain(collector).chain(envoy.map(str::to_owned).map(tell("Envoy"))).collect()
     }
 
-    /// Ends Envoy as an operator would, by SIGTERM, and gives back what its access log then holds.
+    /// Where the logs of Envoy are: `access.log` and `envoy.log`.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Ends Envoy as an operator would, by SIGTERM, and leaves the rest running. The lines of its access log.
     ///
     /// # Panics
-    /// If it was ended before.
-    pub fn end_envoy(mut self) -> Vec<Value> {
-        let log = self.directory.path().join(ACCESS_LOG);
-        drop(self.envoy.take().expect("it runs"));
-        let log = fs::read_to_string(log).unwrap_or_default();
+    /// If a line is no JSON.
+    pub fn stop_envoy(&mut self) -> Vec<Value> {
+        self.envoy.take();
+        let log = fs::read_to_string(self.directory.path().join(ACCESS_LOG)).unwrap_or_default();
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
@@ -458,8 +475,8 @@ fn made<T>(made: Result<T>) -> T {
     made.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-fn wasm() -> Result<PathBuf> {
-    let wasm = root().join("target/meterr.wasm");
+fn wasm(module: &str) -> Result<PathBuf> {
+    let wasm = root().join(module);
     fs::metadata(&wasm).with_context(|| format!("{} is missing: run scripts/build", wasm.display()))?;
     Ok(wasm)
 }

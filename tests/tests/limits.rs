@@ -195,7 +195,8 @@ fn ok_a_drain_lets_those_go_on_who_wait() {
 #[test]
 fn ok_whoever_waits_when_envoy_ends_is_told_so_and_stands_in_the_access_log() {
     const WAITING: usize = 20;
-    let stack = stack(json!([{ "id": "one", "per": ["tenant"], "unit": "requests", "amount": 1, "on_exceed": "queue",
+    let mut stack =
+        stack(json!([{ "id": "one", "per": ["tenant"], "unit": "requests", "amount": 1, "on_exceed": "queue",
         "queue": { "max_wait_ms": 600_000, "max_waiting": 100 }, "window": { "kind": "fixed", "per": "month" } }]));
     assert_eq!(ask(&stack, "acme", &json!({})).status, 200);
     let url = format!("http://{}{CHAT}", stack.envoy().listener);
@@ -208,7 +209,7 @@ fn ok_whoever_waits_when_envoy_ends_is_told_so_and_stands_in_the_access_log() {
         })
         .collect();
     stack.wait_for("not all wait", |stack| stack.prometheus().count("meterr_queue_waiting", &[]) == WAITING as u64);
-    let log = stack.end_envoy();
+    let log = stack.stop_envoy();
     for thread in threads {
         assert!(thread.join().expect("no panic").is_err(), "the connection ends; nobody waits for a time-out");
     }

@@ -4,6 +4,8 @@
 
 use core::cell::RefCell;
 
+#[cfg(feature = "crash-for-tests")]
+use crate::crash;
 use crate::{
     abi,
     filter::{Filter, Part},
@@ -50,6 +52,8 @@ extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(root: u32) {
+    #[cfg(feature = "crash-for-tests")]
+    crash::at_tick();
     with((), |filter| filter.on_tick(root));
 }
 
@@ -60,11 +64,15 @@ extern "C" fn proxy_on_http_call_response(root: u32, token: u32, headers: u32, b
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _count: u32, end: u32) -> u32 {
+    #[cfg(feature = "crash-for-tests")]
+    crash::at("request_headers");
     with(CONTINUE, |filter| filter.on_headers(context, Part::Request, end != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(context: u32, size: usize, end: u32) -> u32 {
+    #[cfg(feature = "crash-for-tests")]
+    crash::at("request_body");
     with(CONTINUE, |filter| filter.on_body(context, Part::Request, size, end != 0))
 }
 
@@ -75,11 +83,15 @@ extern "C" fn proxy_on_request_trailers(context: u32, _count: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(context: u32, _count: u32, end: u32) -> u32 {
+    #[cfg(feature = "crash-for-tests")]
+    crash::at("response_headers");
     with(CONTINUE, |filter| filter.on_headers(context, Part::Response, end != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_body(context: u32, size: usize, end: u32) -> u32 {
+    #[cfg(feature = "crash-for-tests")]
+    crash::at("response_body");
     with(CONTINUE, |filter| filter.on_body(context, Part::Response, size, end != 0))
 }
 
@@ -90,6 +102,8 @@ extern "C" fn proxy_on_response_trailers(context: u32, _count: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_log(context: u32) {
+    #[cfg(feature = "crash-for-tests")]
+    crash::at("log");
     with((), |filter| filter.on_log(context));
 }
 

@@ -10,6 +10,8 @@
 #![deny(unsafe_code)]
 
 mod abi;
+#[cfg(feature = "crash-for-tests")]
+mod crash;
 mod drive;
 mod exports;
 mod filter;

@@ -1,6 +1,6 @@
 //! A small but honest collector: takes CloudEvents batches, keeps each event once in SQLite, reports gaps and usage.
 //!
-//! `POST /v1/events`, `GET /v1/usage`, `GET /v1/gaps`, `GET /v1/events`, `GET /v1/stats`; `PUT /mode` makes it misbehave.
+//! `POST /v1/events`, `POST /v1/missing` (for `scripts/reconcile`), `GET /v1/usage`, `GET /v1/gaps`, `GET /v1/events`, `GET /v1/stats`; `PUT /mode` makes it misbehave.
 
 use std::{
     io,
@@ -128,6 +128,13 @@ impl Handler for State {
                     }
                 })
             }
+            (&Method::POST, "/v1/missing") => Ok(match serde_json::from_slice::<Vec<[String; 2]>>(&body) {
+                Ok(names) => match lock(&self.store).missing(&names) {
+                    Ok(missing) => answer(StatusCode::OK, &json!(missing)),
+                    Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": error.to_string() })),
+                },
+                Err(error) => answer(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() })),
+            }),
             (&Method::PUT, "/mode") => Ok(match serde_json::from_slice(&body) {
                 Ok(mode) => {
                     *lock(&self.mode) = mode;

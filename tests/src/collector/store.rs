@@ -75,6 +75,18 @@ impl Store {
         Ok(self.0.query_row("select count(*) from events where type = 'ai.meterr.usage.v1'", [], |row| row.get(0))?)
     }
 
+    /// Those pairs of source and id that no event here has.
+    pub(super) fn missing(&self, names: &[[String; 2]]) -> Result<Vec<[String; 2]>> {
+        let mut statement = self.0.prepare_cached("select 1 from events where source = ?1 and id = ?2")?;
+        let mut missing = Vec::new();
+        for name in names {
+            if !statement.exists(params![name[0], name[1]])? {
+                missing.push(name.clone());
+            }
+        }
+        Ok(missing)
+    }
+
     /// Events in the order of their arrival; the query may hold `limit`, and `type` where it is not usage events that are wanted.
     ///
     /// # Errors

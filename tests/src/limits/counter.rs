@@ -22,6 +22,8 @@ struct Hold {
     is_expired: bool,
     /// When it was taken, in nanoseconds.
     at: u64,
+    /// The level of the bucket with it.
+    level: u128,
 }
 
 /// A counter of one limit and one descriptor.
@@ -135,7 +137,9 @@ impl Counter {
         let at = now.0.max(self.at);
         self.level += u128::from(hold + charge) * SECOND;
         *self.settled.entry(self.start).or_default() += charge;
-        self.holds.insert(id, Hold { start: self.start, amount: hold, epoch: self.epoch, is_expired: false, at });
+        let level = self.level;
+        self.holds
+            .insert(id, Hold { start: self.start, amount: hold, epoch: self.epoch, is_expired: false, at, level });
         self.change(spec, amount, now)
     }
 
@@ -148,11 +152,13 @@ impl Counter {
         self.is_loose |= excess > 0 || hold.is_expired;
         match spec.window {
             Window::Open => {}
-            Window::Bucket { .. } => {
+            Window::Bucket { per_sec } => {
                 self.level += u128::from(excess) * SECOND;
-                // What has leaked away since is nobody's any more.
+                // What has leaked away since is nobody's any more: what was in it first leaks first.
                 if self.empty <= hold.at {
-                    let refund = u128::from(hold.amount.saturating_sub(truth)) * SECOND;
+                    let leaked = u128::from(self.at - hold.at) * u128::from(per_sec);
+                    let left = hold.level.saturating_sub(leaked).div_ceil(SECOND);
+                    let refund = u128::from(hold.amount.saturating_sub(truth)).min(left) * SECOND;
                     // The level is told in whole units: a part of one is not given back.
                     self.level = self.level.saturating_sub(refund);
                 }

@@ -50,6 +50,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Exchanges {
     count: u64,
+    /// The `x-request-id` of each, of all there ever were.
+    ledger: Vec<String>,
     order: VecDeque<String>,
     heads: HashMap<String, HeaderMap>,
     received: HashMap<String, Bytes>,
@@ -88,6 +90,12 @@ impl Provider {
         lock(&self.state.exchanges).count
     }
 
+    /// The `x-request-id` of all exchanges so far, in order: what a provider would bill.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<String> {
+        lock(&self.state.exchanges).ledger.clone()
+    }
+
     /// The headers that came with the exchange of that `x-stand-in-id`.
     #[must_use]
     pub fn head(&self, id: &str) -> Option<HeaderMap> {
@@ -111,6 +119,8 @@ impl State {
     fn remember(&self, head: HeaderMap, received: Bytes, sent: Bytes) -> String {
         let mut exchanges = lock(&self.exchanges);
         exchanges.count += 1;
+        let request = head.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+        exchanges.ledger.push(request.to_owned());
         let id = exchanges.count.to_string();
         exchanges.order.push_back(id.clone());
         exchanges.heads.insert(id.clone(), head);

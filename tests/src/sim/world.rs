@@ -1,6 +1,9 @@
 //! The process itself: workers act one at a time, but in the middle of each other's callbacks.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use meterr_core::{
     effect::{Callout, Effect, Verdict},
@@ -16,7 +19,7 @@ use serde_json::Value;
 use super::{
     Plan, Tally, Violation,
     collector::Collector,
-    reference::{Claim, Reference, Subject, When},
+    reference::{Claim, Consumed, Reference, Subject, When},
     scene::Scene,
     store::{LEARNED, LIMITS, RINGS, Shared},
     stream::Stream,
@@ -40,7 +43,7 @@ pub(super) struct Deferred {
     pub(super) exchange: u64,
     pub(super) claims: Vec<Claim>,
     pub(super) subject: Subject,
-    pub(super) tokens: u64,
+    pub(super) consumed: Consumed,
     /// It may have been taken on a later try.
     pub(super) in_doubt: bool,
 }
@@ -66,6 +69,8 @@ pub struct World {
     /// Root contexts for requests that are tried: on an empty store, and on copies of the store.
     pub(super) triers: [RefCell<Service>; 2],
     pub(super) tally: RefCell<Tally>,
+    /// Parts of amounts that were passed for sure: limit, whose counter, the end of the window, part.
+    pub(super) passed: RefCell<BTreeSet<(&'static str, String, String, &'static str)>>,
     pub(super) collector_is_well: Cell<bool>,
     /// Milliseconds since the epoch, and the latest that there ever was.
     pub(super) now: Cell<u64>,
@@ -111,6 +116,7 @@ impl World {
             under_way: RefCell::default(),
             triers: [0, 1].map(|seed| RefCell::new(service(&scene, seed))),
             tally: RefCell::default(),
+            passed: RefCell::default(),
             collector_is_well: Cell::new(true),
             now: Cell::new(now),
             latest: Cell::new(now),
@@ -208,10 +214,11 @@ impl World {
         let mut host =
             Host { store: &store, properties: &NoProperties, now: Timestamp::from_millis(now), effects: &mut effects };
         let verdict = run(worker, &mut host);
+        let is_whole = depth == 0 && self.interruptions.get() == interruptions;
         let mut ran = Ran {
-            is_whole: depth == 0 && self.interruptions.get() == interruptions,
+            is_whole,
             is_clean: self.errors.get() == errors,
-            when: Some(When { now, until: self.now.get() }),
+            when: Some(When { now, until: self.now.get(), is_whole }),
             learned: store.learned,
             ..Ran::default()
         };

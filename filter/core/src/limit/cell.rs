@@ -44,6 +44,8 @@ pub(super) struct Mark {
     end: u64,
     epoch: u64,
     at: u64,
+    /// Of a bucket: when all that was in it then, and this, has leaked away, in nanoseconds.
+    gone: u64,
 }
 
 impl Cell {
@@ -123,7 +125,11 @@ impl Cell {
         self.seal(window);
         // A bucket whose time is ahead of a clock that went back takes at its own time: it was not empty since.
         let at = if matches!(window, Window::Bucket { .. }) { now.0.max(self.start) } else { now.0 };
-        Mark { start: self.start, end: self.end, epoch: self.epoch, at }
+        let gone = match window {
+            Window::Bucket { per_sec } => self.start.saturating_add(nanos_for(self.settled, per_sec)),
+            Window::Fixed(_) | Window::Sliding { .. } | Window::Open => 0,
+        };
+        Mark { start: self.start, end: self.end, epoch: self.epoch, at, gone }
     }
 
     /// Replaces a hold by the truth, in the window that it was taken from. If that is over, only what was not held is charged, to this one:
@@ -186,8 +192,11 @@ impl Cell {
             Window::Open => self.release(held, mark.epoch),
             // Level that has leaked away since is nobody's any more.
             Window::Bucket { .. } if self.before > mark.at => self.settled = self.settled.saturating_add(excess),
-            Window::Bucket { .. } => {
-                let refund = held.saturating_sub(truth);
+            Window::Bucket { per_sec } => {
+                // What was in it first leaks first. What others took since stays.
+                // A nanosecond may be too much, and a unit that has begun to leak is still whole.
+                let left = u128::from(mark.gone.saturating_sub(self.start).saturating_sub(1)) * u128::from(per_sec);
+                let refund = held.saturating_sub(truth).min(narrow(left.div_ceil(SECOND)));
                 self.settled = self.settled.saturating_add(excess).saturating_sub(refund);
             }
             Window::Fixed(_) | Window::Sliding { .. } if mark.start == self.start => {

@@ -34,6 +34,20 @@ impl World {
         self.effects.iter().filter_map(result).collect()
     }
 
+    /// The events of the next batch.
+    fn sent(&mut self) -> Vec<Value> {
+        self.wait(100);
+        let sent = self.step(|service, host| {
+            service.on_tick(host);
+            let body = |effect: &Effect| match effect {
+                Effect::Callout(callout) => Some(callout.body.clone()),
+                _ => None,
+            };
+            host.effects.iter().find_map(body).expect("a batch")
+        });
+        serde_json::from_slice(&sent).expect("an array")
+    }
+
     pub(super) fn asked(&mut self) -> (Exchange, Verdict) {
         let mut exchange = Exchange::default();
         let verdict = self.request(&mut exchange, &[], &chat(false));
@@ -162,16 +176,7 @@ fn ok_alerts_and_trials_are_told() {
     world.done(&mut second, "downstream_remote_disconnect");
     let trial = &world.data()["limits"][1];
     assert_eq!((&trial["would_reject"], &trial["decision"]), (&json!(true), &json!("admitted")));
-    world.wait(100);
-    let sent = world.step(|service, host| {
-        service.on_tick(host);
-        let body = |effect: &Effect| match effect {
-            Effect::Callout(callout) => Some(callout.body.clone()),
-            _ => None,
-        };
-        host.effects.iter().find_map(body).expect("a batch")
-    });
-    let sent: Vec<Value> = serde_json::from_slice(&sent).expect("an array");
+    let sent = world.sent();
     let alerts: Vec<&Value> = sent.iter().filter(|event| event["type"] == "ai.meterr.limit.v1").collect();
     assert_eq!(alerts.len(), 2);
     let data = &alerts[1]["data"];
@@ -179,6 +184,53 @@ fn ok_alerts_and_trials_are_told() {
     assert_eq!((&data["threshold"], &data["used"], &data["amount"]), (&json!("1"), &json!(2), &json!(2)));
     let seqs: Vec<u64> = sent.iter().filter_map(|event| event["data"]["seq"].as_u64()).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "alerts stand in the same sequence");
+}
+
+#[test]
+fn ok_an_alert_names_the_counter_that_was_taken_from() {
+    // Whether the body was read before the limits decided, or came too late for them.
+    for (is_held, model) in [(true, "gpt-4o-mini"), (false, "unknown")] {
+        let mut world = World::of(&json!({
+            "header_hold": is_held,
+            "identity": { "tenant": [{ "from": "constant", "value": "acme" }] },
+            "limits": [{ "id": "tpm", "per": ["model"], "unit": "tokens", "amount": 46, "reserve": "none", "notify_at": [1.0] }],
+            "sink": { "cluster": "collector" },
+        }));
+        let mut exchange = Exchange::default();
+        assert_eq!(world.request(&mut exchange, &[], &chat(false)), Verdict::Continue);
+        world.response(&mut exchange, JSON);
+        world.body(&mut exchange, REPLY, true);
+        world.done(&mut exchange, "via_upstream");
+        assert_eq!(world.data()["request_model"], "gpt-4o-mini", "the event of the exchange knows it in the end");
+        let sent = world.sent();
+        let alert = sent.iter().find(|event| event["type"] == "ai.meterr.limit.v1").expect("all 46 are used");
+        assert_eq!((&alert["data"]["request_model"], &alert["data"]["used"]), (&json!(model), &json!(46)));
+    }
+}
+
+#[test]
+fn ok_metrics_name_the_limit_that_is_waited_for() {
+    let queue = json!({ "max_wait_ms": 5_000, "max_waiting": 2 });
+    let mut world = World::new(&json!([
+        { "id": "all", "unit": "requests", "amount": 1, "on_exceed": "queue", "queue": queue,
+          "window": { "kind": "bucket", "per_sec": 1 } },
+        { "id": "own", "per": ["tenant"], "unit": "requests", "amount": 1, "on_exceed": "queue", "queue": queue,
+          "window": { "kind": "fixed", "per": "hour" } },
+    ]));
+    let ask =
+        |world: &mut World, tenant| world.request(&mut Exchange::default(), &[("x-tenant", tenant)], &chat(false));
+    assert_eq!(ask(&mut world, "a"), Verdict::Continue);
+    assert_eq!(ask(&mut world, "b"), Verdict::Pause);
+    // Its own limit would make it wait for longer, but it stands behind the other one.
+    assert_eq!(ask(&mut world, "a"), Verdict::Pause);
+    assert_eq!(refused(ask(&mut world, "a")).status, 429);
+    let named = |effect: &Effect| match effect {
+        Effect::Move(Metric::QueueWaiting(limit), by) => Some((limit.to_string(), *by)),
+        Effect::Measure(Metric::Queue(limit, "full"), _) => Some((limit.to_string(), 0)),
+        _ => None,
+    };
+    let named: Vec<(String, i64)> = world.effects.iter().filter_map(named).collect();
+    assert_eq!(named, [1, 1, 0].map(|by| ("all".to_owned(), by)));
 }
 
 #[test]

@@ -89,6 +89,21 @@ fn ok_a_bucket_refunds_only_what_is_still_in_it() {
 }
 
 #[test]
+fn ok_a_bucket_does_not_refund_out_of_what_others_took_since() {
+    let mut cell = fresh(BUCKET);
+    let mark = cell.take(BUCKET, 50, 0, at(0));
+    cell.roll(BUCKET, at(4));
+    cell.take(BUCKET, 30, 0, at(4));
+    assert_eq!(cell.used(BUCKET, at(4)), 40);
+    cell.settle(BUCKET, mark, 50, 15);
+    assert_eq!(
+        cell.used(BUCKET, at(4)),
+        30,
+        "10 of the 50 were still in it; without the other 40 it would have been empty"
+    );
+}
+
+#[test]
 fn ok_a_bucket_refunds_what_was_taken_while_the_clock_was_back() {
     let mut cell = fresh(BUCKET);
     cell.roll(BUCKET, at(10));
@@ -127,6 +142,29 @@ fn ok_parts_of_the_amount_are_told_once_in_a_window() {
     assert_eq!(add(&mut cell, 5, at(3)), Some((1_000_000, 14)));
     assert_eq!(add(&mut cell, 5, at(4)), None);
     assert_eq!(add(&mut cell, 20, at(3_600)), Some((1_000_000, 20)), "both at once are told as the higher");
+}
+
+#[test]
+fn ok_slots_tell_their_parts_again_when_none_was_taken() {
+    let mut cell = fresh(Window::Open);
+    let take = |cell: &mut Cell, now| {
+        cell.roll(Window::Open, now);
+        let mark = cell.take(Window::Open, 1, 0, now);
+        (mark, cell.newly_passed(Window::Open, 2, &[1_000_000], now))
+    };
+    let (first, _) = take(&mut cell, at(0));
+    let (second, told) = take(&mut cell, at(0));
+    assert_eq!(told, Some((1_000_000, 2)));
+    cell.settle(Window::Open, second, 1, 0);
+    let (again, told) = take(&mut cell, at(1));
+    assert_eq!(told, None, "one was taken all the time");
+    cell.settle(Window::Open, first, 1, 0);
+    cell.settle(Window::Open, again, 1, 0);
+    take(&mut cell, at(2));
+    assert_eq!(take(&mut cell, at(2)).1, Some((1_000_000, 2)));
+    // Those of a worker that died are gone by then.
+    take(&mut cell, at(1_802));
+    assert_eq!(take(&mut cell, at(1_802)).1, Some((1_000_000, 2)));
 }
 
 fn windows() -> impl Strategy<Value = Window> {

@@ -50,7 +50,10 @@ fn ok_slots_are_taken_and_given_back() {
     let limits = one(slots);
     let store = MemoryStore::default();
     let ask = |now| limits.admit(&subject("a"), &demand(1, 1), &Flat, &store, at(now));
-    let (first, second) = (admitted(ask(0)), admitted(ask(0)));
+    let first = admitted(ask(0));
+    let said = headers::ratelimit(first.states(), at(0));
+    assert_eq!(said, Some(("\"slots\";q=2".to_owned(), "\"slots\";r=1;t=1".to_owned())), "slots have no window");
+    let second = admitted(ask(0));
     let refusal = refused(ask(5));
     assert_eq!((refusal.kind, refusal.wait_ms, refusal.limit.remaining), (RefusalKind::RateLimit, 1_000, 0));
     let told = reply(&refusal, ErrorShape::OpenAi, "id", at(5));

@@ -1,0 +1,187 @@
+//! Mixed traffic that goes on whatever happens to Envoy, and the comparison of what was served with what was metered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::{
+    calls::{chat, messages},
+    envoy::root,
+};
+
+/// Replies, streams, errors, and streams that the client leaves: path, body, and how the provider is to answer.
+fn kind(nth: u64) -> (&'static str, Value, Value) {
+    let (openai, anthropic) = ("openai/v1/chat/completions", "anthropic/v1/messages");
+    match nth % 6 {
+        0 => (openai, chat("gpt-4o-mini", false), json!({})),
+        1 => (openai, chat("gpt-4o-mini", true), json!({ "chunks": 20, "delay_ms": 10 })),
+        2 => (anthropic, messages(true), json!({ "chunks": 10, "delay_ms": 5 })),
+        3 => (openai, chat("gpt-4o", false), json!({ "status": 500 })),
+        4 => (openai, chat("gpt-4o", true), json!({ "chunks": 200, "delay_ms": 5 })),
+        _ => (anthropic, messages(false), json!({ "gzip": true })),
+    }
+}
+
+async fn exchange(client: &Client, listener: SocketAddr, nth: u64) {
+    let (path, body, behaviour) = kind(nth);
+    let request = client
+        .post(format!("http://{listener}/{path}"))
+        .header("authorization", "Bearer sk-test")
+        .header("x-api-key", "sk-test")
+        .header("anthropic-version", "2023-06-01")
+        .header("x-tenant", format!("tenant-{}", nth % 5))
+        .header("x-request-id", format!("load-{nth}"))
+        .header("x-test", behaviour.to_string());
+    // A cut stream, a refused connection: what became of it is for the ledger to say.
+    if let Ok(mut response) = request.body(body.to_string()).send().await {
+        if nth % 6 == 4 {
+            let _first = response.chunk().await;
+        } else {
+            let _all = response.bytes().await;
+        }
+    } else {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Clients that go on until they are told to stop.
+#[derive(Debug)]
+pub struct Traffic {
+    runtime: tokio::runtime::Runtime,
+    clients: Vec<tokio::task::JoinHandle<()>>,
+    is_over: Arc<AtomicBool>,
+    begun: Arc<AtomicU64>,
+}
+
+impl Traffic {
+    /// Begins with so many clients. The address is asked for before each request: an Envoy that is started anew has another.
+    ///
+    /// # Panics
+    /// If there are no threads to be had.
+    pub fn start(clients: u64, listener: impl Fn() -> SocketAddr + Send + Sync + 'static) -> Self {
+        let runtime = tokio::runtime::Runtime::new().expect("threads");
+        let (is_over, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let listener = Arc::new(listener);
+        let clients = (0..clients).map(|_| {
+            let (is_over, begun, listener) = (Arc::clone(&is_over), Arc::clone(&begun), Arc::clone(&listener));
+            runtime.spawn(async move {
+                let client = Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
+                while !is_over.load(Ordering::Relaxed) {
+                    let nth = begun.fetch_add(1, Ordering::Relaxed);
+                    exchange(&client, listener(), nth).await;
+                }
+            })
+        });
+        let clients = clients.collect();
+        Self { runtime, clients, is_over, begun }
+    }
+
+    /// Lets what was begun end; how many exchanges were begun.
+    ///
+    /// # Panics
+    /// If a client has panicked.
+    #[must_use]
+    pub fn stop(self) -> u64 {
+        self.is_over.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            self.runtime.block_on(client).expect("no client panics");
+        }
+        self.begun.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs `scripts/reconcile` on these logs; what it printed.
+///
+/// # Panics
+/// If it fails.
+#[must_use]
+pub fn reconcile(logs: &[&Path], collector_port: u16) -> String {
+    let mut command = Command::new(root().join("scripts/reconcile"));
+    command.args(logs).args(["--collector", &format!("http://127.0.0.1:{collector_port}/v1/events")]);
+    let output = command.env("no_proxy", "*").output().expect("python3 runs it");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+/// What the provider served, and what the collector knows of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Exchanges in the provider's ledger.
+    pub served: usize,
+    /// Events of these.
+    pub metered: usize,
+    /// Of these, events that do not know what was used: their VM died first.
+    pub missing: usize,
+    /// Request ids in the ledger without an event.
+    pub lost: Vec<String>,
+    /// Request ids with several events.
+    pub twice: Vec<String>,
+    /// Request ids that no provider has seen, of events that say that something was used.
+    pub invented: Vec<String>,
+}
+
+impl Balance {
+    /// Compares the ledger with usage events.
+    #[must_use]
+    pub fn of(ledger: &[String], events: &[Value]) -> Self {
+        let mut by_request = BTreeMap::<&str, Vec<&Value>>::new();
+        for event in events {
+            by_request.entry(event["data"]["request_id"].as_str().unwrap_or_default()).or_default().push(event);
+        }
+        let served: BTreeSet<&str> = ledger.iter().map(String::as_str).collect();
+        let mut balance = Self { served: served.len(), ..Self::default() };
+        for (request, events) in &by_request {
+            let is_served = served.contains(request);
+            let status = |status: &str| events.iter().any(|event| event["data"]["usage_status"] == status);
+            if events.len() > 1 {
+                balance.twice.push((*request).to_owned());
+            }
+            if is_served {
+                balance.metered += 1;
+                balance.missing += usize::from(status("missing") && !status("reported"));
+            } else if status("reported") {
+                balance.invented.push((*request).to_owned());
+            }
+        }
+        let lost = served.iter().filter(|request| !by_request.contains_key(*request));
+        balance.lost = lost.map(|request| (*request).to_owned()).collect();
+        balance
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ok_what_is_lost_twice_or_invented_is_told() {
+        let event = |request: &str, status: &str| json!({ "data": { "request_id": request, "usage_status": status } });
+        let ledger = ["a", "b", "c", "d"].map(str::to_owned);
+        let events = [
+            event("a", "reported"),
+            event("b", "missing"),
+            event("c", "reported"),
+            event("c", "missing"),
+            event("x", "reported"),
+            event("y", "none"),
+        ];
+        let balance = Balance::of(&ledger, &events);
+        assert_eq!((balance.served, balance.metered, balance.missing), (4, 3, 1));
+        assert_eq!(
+            (balance.lost, balance.twice, balance.invented),
+            (vec!["d".to_owned()], vec!["c".to_owned()], vec!["x".to_owned()])
+        );
+    }
+}

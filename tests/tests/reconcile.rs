@@ -1,0 +1,260 @@
+//! `scripts/reconcile`: what stands in logs and not at the collector is sent, once.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Output},
+};
+
+use meterr_tests::{
+    calls::{chat, told},
+    collector::{Collector, Mode},
+    envoy::root,
+    stack::{Options, Stack},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SECRET_QUERY: &str = "key=";
+
+fn event(id: &str, seq: u64) -> Value {
+    json!({ "specversion": "1.0", "id": id, "source": "urn:meterr:n", "type": "ai.meterr.usage.v1", "subject": "t",
+            "time": format!("2025-01-01T00:00:{:02}.000Z", seq % 60), "datacontenttype": "application/json",
+            "data": { "tenant": "t", "provider": "openai", "writer": "w", "seq": seq, "input_tokens": 1 } })
+}
+
+/// A line of an access log, with what the filter state held.
+fn line(state: &Value) -> String {
+    json!({ "start_time": "2025-01-01T00:00:00.000Z", "status": 200, "duration_ms": 5, "meterr": state }).to_string()
+        + "\n"
+}
+
+fn logged(id: &str, seq: u64) -> String {
+    line(&json!(event(id, seq).to_string()))
+}
+
+fn lost(id: Option<&str>, request_id: &str, path: &str, upstream: Option<&str>) -> String {
+    json!({ "start_time": "2025-01-01T00:00:00.900Z", "status": 503, "duration_ms": 200, "method": "POST", "path": path,
+            "details": "wasm_fail_stream", "meterr_provider": upstream.map(|_| "openai"), "request_id": request_id, "upstream_host": upstream, "meterr_id": id, "meterr": null })
+    .to_string()
+        + "\n"
+}
+
+struct Bench {
+    directory: TempDir,
+    collector: Collector,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let collector = Collector::start(0, &directory.path().join("events.sqlite")).expect("a collector");
+        Self { directory, collector }
+    }
+
+    fn file(&self, name: &str, text: &str) -> std::path::PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, text).expect("written");
+        path
+    }
+
+    fn run(&self, logs: &[&Path], more: &[&str]) -> Output {
+        let url = format!("http://{}/v1/events", self.collector.address());
+        let mut command = Command::new(root().join("scripts/reconcile"));
+        command.args(logs).args(["--collector", &url]).args(more).env("no_proxy", "*");
+        command.output().expect("python3 runs it")
+    }
+
+    /// Its exit status, and what it printed.
+    fn told(&self, logs: &[&Path], more: &[&str]) -> (Option<i32>, String) {
+        let output = self.run(logs, more);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let found = self.collector.with_store(|store| store.events("")).expect("read");
+        found.as_array().expect("an array").clone()
+    }
+}
+
+#[test]
+fn ok_what_is_missing_is_sent_once_from_all_kinds_of_logs() {
+    let bench = Bench::new();
+    let first = (1..=250).map(|seq| logged(&format!("a{seq}"), seq)).collect::<String>();
+    let plain = bench.file("access.log", &first);
+    let array = line(&json!(json!([event("r.1", 251), event("r.2", 252)]).to_string()));
+    let unsent = format!("[2025-01-01][1][warning][wasm] wasm log meterr: meterr unsent: {}\nother\n", event("u", 253));
+    let envoy = bench.file("envoy.log", &unsent);
+    let packed = bench.directory.path().join("access.log.1.gz");
+    let mut gz = flate2::write::GzEncoder::new(fs::File::create(&packed).expect("made"), flate2::Compression::fast());
+    gz.write_all(array.as_bytes()).expect("written");
+    gz.finish().expect("written");
+    let logs = [&*plain, &*envoy, &*packed];
+
+    let (status, text) = bench.told(&logs, &["--dry-run"]);
+    assert_eq!((status, bench.events().len()), (Some(3), 0), "{text}");
+    assert!(text.contains("253 to send"), "{text}");
+    let (status, text) = bench.told(&logs, &[]);
+    assert_eq!((status, bench.events().len()), (Some(0), 253), "{text}");
+    let (status, text) = bench.told(&logs, &[]);
+    assert!(status == Some(0) && text.contains("253 there already, 0 sent"), "{text}");
+    let gaps = bench.collector.with_store(meterr_tests::collector::Store::gaps).expect("read");
+    assert_eq!(gaps, json!([]));
+    assert_eq!(bench.collector.with_store(|store| store.stats()).expect("read")["duplicates"], 0);
+}
+
+#[test]
+fn ok_what_was_in_flight_in_a_dead_vm_gets_one_event_that_stays_the_same() {
+    let bench = Bench::new();
+    let text = [
+        logged("a", 1),
+        lost(Some("0190-known"), "r1", "/v1/chat/completions", Some("127.0.0.1:1")),
+        lost(None, "r2", "/v1/messages", None),
+        lost(None, "r3", "/v1/models", None),
+        // A filter in health let it pass unmetered; a dead one did not see it, and it went on before.
+        lost(None, "r4", "/chat/messages", None).replace("wasm_fail_stream", "via_upstream"),
+        lost(None, "r5", "/chat/messages", Some("127.0.0.1:1")).replace("\"openai\"", "null"),
+    ]
+    .concat();
+    let log = bench.file("access.log", &text);
+    for _ in 0..2 {
+        let (status, text) = bench.told(&[&log], &[]);
+        assert_eq!((status, bench.events().len()), (Some(0), 3), "{text}");
+    }
+    let events = bench.events();
+    assert_eq!(events[1]["id"], "0190-known");
+    assert_eq!(
+        (&events[1]["source"], &events[1]["time"]),
+        (&json!("urn:meterr:n"), &json!("2025-01-01T00:00:01.100Z"))
+    );
+    assert_eq!((&events[1]["data"]["usage_status"], &events[1]["data"]["billable"]), (&json!("missing"), &json!(true)));
+    assert_eq!((&events[2]["data"]["usage_status"], &events[2]["data"]["billable"]), (&json!("none"), &json!(false)));
+    assert_eq!(events[2]["data"]["request_id"], "r2");
+}
+
+#[test]
+fn ok_it_goes_on_where_it_ended_also_after_rotation() {
+    let bench = Bench::new();
+    let log = bench.file("access.log", &logged("a", 1));
+    let state = bench.directory.path().join("state").display().to_string();
+    bench.told(&[&log], &["--state", &state]);
+    let rotated = bench.directory.path().join("access.log.1");
+    fs::rename(&log, &rotated).expect("rotated");
+    let mut file = fs::OpenOptions::new().append(true).open(&rotated).expect("there");
+    file.write_all(logged("b", 2).as_bytes()).expect("written");
+    // The new file's last line is still being written.
+    let log = bench.file("access.log", &(logged("c", 3) + &logged("d", 4)[..40]));
+    let (status, text) = bench.told(&[&log, &rotated], &["--state", &state]);
+    assert!(status == Some(0) && text.contains("2 events read, 0 there already, 2 sent"), "{text}");
+    fs::write(&log, logged("c", 3) + &logged("d", 4)).expect("written");
+    let (_, text) = bench.told(&[&log, &rotated], &["--state", &state]);
+    assert!(text.contains("1 events read, 0 there already, 1 sent"), "{text}");
+    assert_eq!(bench.events().len(), 4);
+}
+
+#[test]
+fn err_a_collector_that_is_ill_or_refuses_and_lines_that_are_none_are_told() {
+    let bench = Bench::new();
+    let mut bad = event("bad", 2);
+    bad["data"]["tenant"] = Value::Null;
+    let log = bench.file("access.log", &[logged("a", 1), line(&json!(bad.to_string())), logged("c", 3)].concat());
+    bench.collector.set_mode(Mode { mode: "503".into(), retry_after: Some(60) });
+    let (status, text) = bench.told(&[&log], &["--give-up-secs", "1"]);
+    assert!(status == Some(1) && text.contains("status 503"), "{text}");
+    bench.collector.set_mode(Mode::default());
+    // One that is refused alone holds up nobody.
+    let (status, text) = bench.told(&[&log], &[]);
+    assert!(status == Some(1) && text.contains("refused: urn:meterr:n bad") && text.contains("2 sent"), "{text}");
+    let log = bench.file("broken.log", &line(&json!("{\"id\":")));
+    let (status, text) = bench.told(&[&log], &[]);
+    assert!(status == Some(1) && text.contains("1 lines unreadable"), "{text}");
+    assert_eq!(bench.run(&[&log], &["--since", "soon"]).status.code(), Some(2));
+}
+
+#[test]
+fn ok_a_rotated_log_and_a_bare_sigterm_lose_nothing() {
+    let mut stack = Stack::start(&Options::default());
+    stack.kill_collector();
+    let exchange = |stack: &Stack| {
+        let reply = stack.post("/openai/v1/chat/completions").send(&chat("gpt-4o-mini", false));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    };
+    (0..20).for_each(|_| exchange(&stack));
+    // As logrotate does: rename, then ask Envoy to open the file anew. Exchanges go on meanwhile.
+    let [log, rotated, envoy_log] = ["access.log", "access.log.1", "envoy.log"].map(|name| stack.logs().join(name));
+    fs::rename(&log, &rotated).expect("renamed");
+    (0..5).for_each(|_| exchange(&stack));
+    let pid = stack.envoy().pid().to_string();
+    assert!(Command::new("kill").args(["-USR1", &pid]).status().expect("kill").success());
+    (0..15).for_each(|_| exchange(&stack));
+    stack.wait_for("a new access log", |_| log.exists());
+    stack.stop_envoy();
+
+    stack.revive_collector();
+    let count = |path: &Path, what: &str| fs::read_to_string(path).unwrap_or_default().matches(what).count();
+    println!(
+        "{} lines in the rotated log, {} in the new one, {} tagged lines in Envoy's own",
+        count(&rotated, "\n"),
+        count(&log, "\n"),
+        count(&envoy_log, "meterr unsent: ")
+    );
+    let url = format!("http://127.0.0.1:{}/v1/events", stack.collector_port());
+    let reconcile = |logs: &[&Path]| {
+        let mut command = Command::new(root().join("scripts/reconcile"));
+        command.args(logs).args(["--collector", &url]).env("no_proxy", "*");
+        let output = command.output().expect("python3 runs it");
+        assert!(output.status.success(), "{output:?}");
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+    };
+    // Either log is enough: the one has all lines, the other what was unsent when Envoy ended.
+    reconcile(&[&envoy_log]);
+    assert_eq!(stack.collector_stats()["events"], 40);
+    reconcile(&[&log, &rotated]);
+    let stats = stack.collector_stats();
+    assert_eq!((&stats["events"], &stats["duplicates"]), (&json!(40), &json!(0)));
+}
+
+/// `envoy/operate/kubernetes-prestop.yaml`, with shorter waits: the order is what matters.
+#[test]
+fn ok_a_drain_before_the_end_leaves_nothing_to_reconcile() {
+    let mut stack = Stack::start(&Options::default());
+    let stream = |stack: &Stack| {
+        let call = stack.post("/openai/v1/chat/completions").tell(told(&json!({ "chunks": 60, "delay_ms": 10 })));
+        assert_eq!(call.send(&chat("gpt-4o-mini", true)).status, 200);
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..20).map(|_| scope.spawn(|| stream(&stack))).collect();
+        // They are under way when it begins.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        for path in ["/healthcheck/fail", "/drain_listeners?graceful"] {
+            stack.envoy().admin_post(path).expect("it drains");
+        }
+        all.into_iter().for_each(|stream| stream.join().expect("each stream ends as it should"));
+    });
+    // Two ticks of the filter, of a second each at most.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let [log, envoy_log] = ["access.log", "envoy.log"].map(|name| stack.logs().join(name));
+    let lines = stack.stop_envoy();
+    assert_eq!(lines.iter().filter(|line| line["meterr"].is_string()).count(), 20);
+    assert!(!fs::read_to_string(&envoy_log).expect("a log").contains("meterr unsent: "));
+    let url = format!("http://127.0.0.1:{}/v1/events", stack.collector_port());
+    let mut command = Command::new(root().join("scripts/reconcile"));
+    let output =
+        command.args([&log, &envoy_log]).args(["--collector", &url, "--dry-run"]).env("no_proxy", "*").output();
+    let output = output.expect("python3 runs it");
+    assert!(output.status.success(), "there is something to send: {output:?}");
+    assert_eq!(stack.collector_stats()["events"], 20);
+}
+
+#[test]
+fn ok_the_reference_configuration_logs_what_it_needs_and_no_query() {
+    let text = fs::read_to_string(root().join(meterr_tests::envoy::REFERENCE)).expect("there");
+    for field in
+        ["meterr_id: \"%RESP(X-METERR-ID)%\"", "path: \"%REQ_WITHOUT_QUERY(:PATH)%\"", "upstream_host:", "request_id:"]
+    {
+        assert!(text.contains(field), "{field}");
+    }
+    assert!(!text.contains("%REQ(:PATH)%") && !text.contains(SECRET_QUERY));
+}
