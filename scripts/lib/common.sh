@@ -34,7 +34,7 @@ venv() {
     say "installing $* into target/tools/$name"
     mkdir -p "$tools"
     python3 -m venv "$tools/$name" || die "python3 cannot make virtual environments: install python3-venv"
-    "$tools/$name/bin/pip" install --quiet --disable-pip-version-check "$@"
+    "$tools/$name/bin/pip" install --quiet --disable-pip-version-check "$@" || die "pip could not install $*"
     printf '%s' "$*" >"$stamp"
   fi
 }
