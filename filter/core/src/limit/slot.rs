@@ -111,6 +111,16 @@ mod tests {
     }
 
     #[test]
+    fn ok_a_slot_that_was_taken_over_is_nobody_elses_any_more() {
+        let store = MemoryStore::default();
+        let key = occupy(&store, 1, 1, 1_500, NOW);
+        let later = Timestamp::from_secs(1_500);
+        assert_eq!(occupy(&store, 9, 1, 3_000, later), key);
+        let place = locate(&store, b"t", 1, [1; 16], Some(&key), later).expect("a store in memory");
+        assert_ne!(place.key, key, "the one that was there before settles elsewhere");
+    }
+
+    #[test]
     fn ok_stale_slots_are_taken_over() {
         let store = MemoryStore::default();
         for id in 1..=4 {
