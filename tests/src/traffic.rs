@@ -20,38 +20,77 @@ use crate::{
     envoy::root,
 };
 
-/// Replies, streams, errors, and streams that the client leaves: path, body, and how the provider is to answer.
-fn kind(nth: u64) -> (&'static str, Value, Value) {
-    let (openai, anthropic) = ("openai/v1/chat/completions", "anthropic/v1/messages");
-    match nth % 6 {
-        0 => (openai, chat("gpt-4o-mini", false), json!({})),
-        1 => (openai, chat("gpt-4o-mini", true), json!({ "chunks": 20, "delay_ms": 10 })),
-        2 => (anthropic, messages(true), json!({ "chunks": 10, "delay_ms": 5 })),
-        3 => (openai, chat("gpt-4o", false), json!({ "status": 500 })),
-        4 => (openai, chat("gpt-4o", true), json!({ "chunks": 200, "delay_ms": 5 })),
-        _ => (anthropic, messages(false), json!({ "gzip": true })),
+/// One exchange of a load: what is asked, and how the provider is to answer.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    path: &'static str,
+    body: Value,
+    behaviour: Value,
+    /// Whether the client leaves after the first piece of the answer.
+    leaves: bool,
+}
+
+impl Exchange {
+    /// In OpenAI's words.
+    #[must_use]
+    pub fn openai(model: &str, stream: bool, behaviour: Value) -> Self {
+        Self { path: "openai/v1/chat/completions", body: chat(model, stream), behaviour, leaves: false }
+    }
+
+    /// In Anthropic's.
+    #[must_use]
+    pub fn anthropic(stream: bool, behaviour: Value) -> Self {
+        Self { path: "anthropic/v1/messages", body: messages(stream), behaviour, leaves: false }
+    }
+
+    /// A stream that its client leaves.
+    #[must_use]
+    pub fn left(model: &str, behaviour: Value) -> Self {
+        Self { leaves: true, ..Self::openai(model, true, behaviour) }
+    }
+
+    /// Has it, as that tenant and by that key; the status.
+    ///
+    /// # Errors
+    /// If the connection fails before the answer is whole, or before its first piece where the client leaves.
+    pub async fn send(
+        &self,
+        client: &Client,
+        listener: SocketAddr,
+        (tenant, key): (u64, u64),
+        request_id: Option<String>,
+    ) -> reqwest::Result<reqwest::StatusCode> {
+        let mut request = client
+            .post(format!("http://{listener}/{}", self.path))
+            .header("authorization", format!("Bearer sk-{key}"))
+            .header("x-api-key", format!("sk-{key}"))
+            .header("anthropic-version", "2023-06-01")
+            .header("x-tenant", format!("tenant-{tenant}"))
+            .header("x-test", self.behaviour.to_string())
+            .body(self.body.to_string());
+        if let Some(id) = request_id {
+            request = request.header("x-request-id", id);
+        }
+        let mut response = request.send().await?;
+        let status = response.status();
+        if self.leaves {
+            response.chunk().await?;
+        } else {
+            response.bytes().await?;
+        }
+        Ok(status)
     }
 }
 
-async fn exchange(client: &Client, listener: SocketAddr, nth: u64) {
-    let (path, body, behaviour) = kind(nth);
-    let request = client
-        .post(format!("http://{listener}/{path}"))
-        .header("authorization", "Bearer sk-test")
-        .header("x-api-key", "sk-test")
-        .header("anthropic-version", "2023-06-01")
-        .header("x-tenant", format!("tenant-{}", nth % 5))
-        .header("x-request-id", format!("load-{nth}"))
-        .header("x-test", behaviour.to_string());
-    // A cut stream, a refused connection: what became of it is for the ledger to say.
-    if let Ok(mut response) = request.body(body.to_string()).send().await {
-        if nth % 6 == 4 {
-            let _first = response.chunk().await;
-        } else {
-            let _all = response.bytes().await;
-        }
-    } else {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+/// Replies, streams, errors, and streams that the client leaves.
+fn mixed(nth: u64) -> Exchange {
+    match nth % 6 {
+        0 => Exchange::openai("gpt-4o-mini", false, json!({})),
+        1 => Exchange::openai("gpt-4o-mini", true, json!({ "chunks": 20, "delay_ms": 10 })),
+        2 => Exchange::anthropic(true, json!({ "chunks": 10, "delay_ms": 5 })),
+        3 => Exchange::openai("gpt-4o", false, json!({ "status": 500 })),
+        4 => Exchange::left("gpt-4o", json!({ "chunks": 200, "delay_ms": 5 })),
+        _ => Exchange::anthropic(false, json!({ "gzip": true })),
     }
 }
 
@@ -79,7 +118,11 @@ impl Traffic {
                 let client = Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
                 while !is_over.load(Ordering::Relaxed) {
                     let nth = begun.fetch_add(1, Ordering::Relaxed);
-                    exchange(&client, listener(), nth).await;
+                    let id = format!("load-{nth}");
+                    // A cut stream, a refused connection: what became of it is for the ledger to say.
+                    if mixed(nth).send(&client, listener(), (nth % 5, 0), Some(id)).await.is_err() {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
                 }
             })
         });
@@ -101,18 +144,17 @@ impl Traffic {
     }
 }
 
-/// Runs `scripts/reconcile` on these logs; what it printed.
+/// Runs `scripts/reconcile` on these logs: its exit status, and what it printed.
 ///
 /// # Panics
-/// If it fails.
+/// If there is no Python to run it.
 #[must_use]
-pub fn reconcile(logs: &[&Path], collector_port: u16) -> String {
+pub fn reconcile(logs: &[&Path], collector_port: u16, more: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(root().join("scripts/reconcile"));
     command.args(logs).args(["--collector", &format!("http://127.0.0.1:{collector_port}/v1/events")]);
-    let output = command.env("no_proxy", "*").output().expect("python3 runs it");
+    let output = command.args(more).env("no_proxy", "*").output().expect("python3 runs it");
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
-    assert!(output.status.success(), "{text}");
-    text
+    (output.status.code(), text)
 }
 
 /// What the provider served, and what the collector knows of it.

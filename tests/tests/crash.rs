@@ -63,7 +63,8 @@ fn ok_vms_that_die_under_load_cost_no_event() {
     let settled = settled(&stack);
     stack.wait_for("not all settled events came", |stack| settled.is_subset(&ids(&stack.events_so_far())));
     let before = stack.events_so_far().len();
-    let told = reconcile(&[&stack.logs().join("access.log")], stack.collector_port());
+    let (status, told) = reconcile(&[&stack.logs().join("access.log")], stack.collector_port(), &[]);
+    assert_eq!(status, Some(0), "{told}");
     let events = stack.events_so_far();
     let balance = Balance::of(&stack.provider().ledger(), &events);
     let gaps = stack.gaps();
@@ -78,6 +79,7 @@ fn ok_vms_that_die_under_load_cost_no_event() {
     assert_eq!(balance.metered, balance.served);
     assert!(gaps.is_empty(), "{gaps:?}");
     // Reconciling again changes nothing.
-    let told = reconcile(&[&stack.logs().join("access.log")], stack.collector_port());
+    let (status, told) = reconcile(&[&stack.logs().join("access.log")], stack.collector_port(), &[]);
+    assert_eq!(status, Some(0), "{told}");
     assert!(told.contains(", 0 sent ("), "{told}");
 }

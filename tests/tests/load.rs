@@ -9,8 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meterr_tests::stack::{Options, Stack};
-use serde_json::{Value, json};
+use meterr_tests::{
+    stack::{Options, Stack},
+    traffic::Exchange,
+};
+use serde_json::json;
 
 /// Exchanges that are begun in a second.
 const RATE: u64 = 300;
@@ -21,37 +24,15 @@ fn outage() -> Duration {
     Duration::from_secs(told.unwrap_or(5))
 }
 
-/// One exchange: replies, streams of both dialects, and every eighth a stream that the client leaves.
-async fn exchange(client: reqwest::Client, listener: std::net::SocketAddr, nth: u64) -> bool {
-    let leaves = nth % 8 == 7;
-    let (path, body) = match nth % 3 {
-        0 => ("openai/v1/chat/completions", json!({ "model": "gpt-4o-mini" })),
-        1 => ("openai/v1/chat/completions", json!({ "model": "gpt-4o-mini", "stream": true })),
-        _ => ("anthropic/v1/messages", json!({ "model": "claude-sonnet-4-5", "max_tokens": 100, "stream": true })),
-    };
-    let mut body: Value = body;
-    body["messages"] = json!([{ "role": "user", "content": "Say hello." }]);
-    if leaves {
-        body["stream"] = json!(true);
+/// Replies, streams of both dialects, and every eighth a stream that the client leaves.
+fn kind(nth: u64) -> Exchange {
+    let behaviour = json!({ "chunks": 5, "delay_ms": 1 });
+    match (nth % 8, nth % 3) {
+        (7, _) => Exchange::left("gpt-4o-mini", json!({ "chunks": 200, "delay_ms": 5 })),
+        (_, 0) => Exchange::openai("gpt-4o-mini", false, behaviour),
+        (_, 1) => Exchange::openai("gpt-4o-mini", true, behaviour),
+        _ => Exchange::anthropic(true, behaviour),
     }
-    let behaviour =
-        if leaves { json!({ "chunks": 200, "delay_ms": 5 }) } else { json!({ "chunks": 5, "delay_ms": 1 }) };
-    let request = client
-        .post(format!("http://{listener}/{path}"))
-        .header("authorization", "Bearer sk-test")
-        .header("x-api-key", "sk-test")
-        .header("anthropic-version", "2023-06-01")
-        .header("x-tenant", format!("tenant-{}", nth % 5))
-        .header("x-test", behaviour.to_string())
-        .body(body.to_string());
-    let Ok(mut response) = request.send().await else { return false };
-    if response.status() != 200 {
-        return false;
-    }
-    if leaves {
-        return response.chunk().await.is_ok();
-    }
-    response.bytes().await.is_ok()
 }
 
 #[test]
@@ -76,7 +57,7 @@ fn ok_a_collector_that_is_away_under_load_costs_no_event() {
                 let nth = begun.fetch_add(1, Ordering::Relaxed);
                 let (client, served) = (client.clone(), Arc::clone(&served));
                 all.spawn(async move {
-                    if exchange(client, listener, nth).await {
+                    if kind(nth).send(&client, listener, (nth % 5, 0), None).await.is_ok_and(|status| status == 200) {
                         served.fetch_add(1, Ordering::Relaxed);
                     }
                 });

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write as _,
     path::Path,
-    process::{Command, Output},
+    process::Command,
 };
 
 use meterr_tests::{
@@ -12,6 +12,7 @@ use meterr_tests::{
     collector::{Collector, Mode},
     envoy::root,
     stack::{Options, Stack},
+    traffic::reconcile,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -59,18 +60,9 @@ impl Bench {
         path
     }
 
-    fn run(&self, logs: &[&Path], more: &[&str]) -> Output {
-        let url = format!("http://{}/v1/events", self.collector.address());
-        let mut command = Command::new(root().join("scripts/reconcile"));
-        command.args(logs).args(["--collector", &url]).args(more).env("no_proxy", "*");
-        command.output().expect("python3 runs it")
-    }
-
     /// Its exit status, and what it printed.
     fn told(&self, logs: &[&Path], more: &[&str]) -> (Option<i32>, String) {
-        let output = self.run(logs, more);
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+        reconcile(logs, self.collector.address().port(), more)
     }
 
     fn events(&self) -> Vec<Value> {
@@ -170,7 +162,7 @@ fn err_a_collector_that_is_ill_or_refuses_and_lines_that_are_none_are_told() {
     let log = bench.file("broken.log", &line(&json!("{\"id\":")));
     let (status, text) = bench.told(&[&log], &[]);
     assert!(status == Some(1) && text.contains("1 lines unreadable"), "{text}");
-    assert_eq!(bench.run(&[&log], &["--since", "soon"]).status.code(), Some(2));
+    assert_eq!(bench.told(&[&log], &["--since", "soon"]).0, Some(2));
 }
 
 #[test]
@@ -200,13 +192,10 @@ fn ok_a_rotated_log_and_a_bare_sigterm_lose_nothing() {
         count(&log, "\n"),
         count(&envoy_log, "meterr unsent: ")
     );
-    let url = format!("http://127.0.0.1:{}/v1/events", stack.collector_port());
     let reconcile = |logs: &[&Path]| {
-        let mut command = Command::new(root().join("scripts/reconcile"));
-        command.args(logs).args(["--collector", &url]).env("no_proxy", "*");
-        let output = command.output().expect("python3 runs it");
-        assert!(output.status.success(), "{output:?}");
-        println!("{}", String::from_utf8_lossy(&output.stdout));
+        let (status, told) = reconcile(logs, stack.collector_port(), &[]);
+        assert_eq!(status, Some(0), "{told}");
+        println!("{told}");
     };
     // Either log is enough: the one has all lines, the other what was unsent when Envoy ended.
     reconcile(&[&envoy_log]);
@@ -239,12 +228,8 @@ fn ok_a_drain_before_the_end_leaves_nothing_to_reconcile() {
     let lines = stack.stop_envoy();
     assert_eq!(lines.iter().filter(|line| line["meterr"].is_string()).count(), 20);
     assert!(!fs::read_to_string(&envoy_log).expect("a log").contains("meterr unsent: "));
-    let url = format!("http://127.0.0.1:{}/v1/events", stack.collector_port());
-    let mut command = Command::new(root().join("scripts/reconcile"));
-    let output =
-        command.args([&log, &envoy_log]).args(["--collector", &url, "--dry-run"]).env("no_proxy", "*").output();
-    let output = output.expect("python3 runs it");
-    assert!(output.status.success(), "there is something to send: {output:?}");
+    let (status, told) = reconcile(&[&log, &envoy_log], stack.collector_port(), &["--dry-run"]);
+    assert_eq!(status, Some(0), "there is something to send: {told}");
     assert_eq!(stack.collector_stats()["events"], 20);
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,10 +11,10 @@ use std::{
 };
 
 use meterr_tests::{
-    calls::{chat, messages},
     stack::{Options, Stack},
+    traffic::Exchange,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 const CLIENTS: u64 = 32;
 /// Looks at the memory, from beginning to end.
@@ -29,36 +28,17 @@ fn exchanges() -> u64 {
 }
 
 /// What passes: replies and streams of two dialects, compressed ones, errors, streams that end in an error, clients that leave, refusals.
-fn kind(nth: u64) -> (&'static str, Value, Value) {
-    let (openai, anthropic) = ("openai/v1/chat/completions", "anthropic/v1/messages");
+fn kind(nth: u64) -> Exchange {
     match nth % 10 {
-        0 | 1 => (openai, chat("gpt-4o-mini", false), json!({ "input": nth % 2_000, "output": nth % 700 })),
-        2 | 3 => (openai, chat("gpt-4o-mini", true), json!({ "chunks": 10 })),
-        4 => (anthropic, messages(true), json!({ "chunks": 10, "cached": 20 })),
-        5 => (anthropic, messages(false), json!({ "gzip": true })),
-        6 => (openai, chat("gpt-4o", false), json!({ "status": 500 })),
-        7 => (openai, chat("gpt-4o", true), json!({ "chunks": 5, "error_mid_stream": true })),
-        8 => (openai, chat("gpt-4o", true), json!({ "chunks": 100, "delay_ms": 2 })),
-        _ => (openai, chat("o3", false), json!({})),
+        0 | 1 => Exchange::openai("gpt-4o-mini", false, json!({ "input": nth % 2_000, "output": nth % 700 })),
+        2 | 3 => Exchange::openai("gpt-4o-mini", true, json!({ "chunks": 10 })),
+        4 => Exchange::anthropic(true, json!({ "chunks": 10, "cached": 20 })),
+        5 => Exchange::anthropic(false, json!({ "gzip": true })),
+        6 => Exchange::openai("gpt-4o", false, json!({ "status": 500 })),
+        7 => Exchange::openai("gpt-4o", true, json!({ "chunks": 5, "error_mid_stream": true })),
+        8 => Exchange::left("gpt-4o", json!({ "chunks": 100, "delay_ms": 2 })),
+        _ => Exchange::openai("o3", false, json!({})),
     }
-}
-
-async fn exchange(client: &reqwest::Client, listener: SocketAddr, nth: u64) -> reqwest::Result<()> {
-    let (path, body, behaviour) = kind(nth);
-    let mut response = client
-        .post(format!("http://{listener}/{path}"))
-        .header("authorization", format!("Bearer sk-{}", nth % 500))
-        .header("x-api-key", format!("sk-{}", nth % 500))
-        .header("anthropic-version", "2023-06-01")
-        .header("x-tenant", format!("tenant-{}", nth % 5_000))
-        .header("x-test", behaviour.to_string())
-        .body(body.to_string())
-        .send()
-        .await?;
-    if nth % 10 == 8 {
-        return response.chunk().await.map(drop);
-    }
-    response.bytes().await.map(drop)
 }
 
 fn resident_kib(pid: u32) -> u64 {
@@ -87,7 +67,7 @@ fn ok_memory_is_flat_however_long_it_runs() {
                 return;
             }
             // A stream that ends in an error may be cut for the client too.
-            let done = exchange(&client, listener, nth).await;
+            let done = kind(nth).send(&client, listener, (nth % 5_000, nth % 500), None).await;
             assert!(done.is_ok() || nth % 10 == 7, "{nth}: {done:?}");
         }
     };

@@ -203,7 +203,6 @@ impl World {
         }
         let end = self.collector.borrow().check_end();
         self.law("delivery", end);
-        self.judge_alerts();
         // Holds of workers that crashed last for their epoch and the next.
         self.set_clock(self.now.get() + 2 * EPOCH_SECS * 1_000);
         self.judge_all("holds expire");

@@ -20,17 +20,12 @@ pub struct Collector {
     dead: BTreeSet<String>,
     /// Who has which `writer` and `seq`.
     places: BTreeMap<(String, u64), String>,
-    /// Alerts that came, or were told to the log as dead letters. A host sees no alert before.
-    alerts: BTreeMap<String, Value>,
     counts: BTreeMap<&'static str, u64>,
     /// Events that came again.
     pub again: u64,
     /// Posts without any event: a worker that lost its ring between two operations.
     pub empty: u64,
 }
-
-/// Events that tell of a part of an amount.
-const ALERT: &str = "ai.meterr.limit.v1";
 
 fn text(event: &Value, name: &str) -> String {
     event[name].as_str().unwrap_or_default().to_owned()
@@ -117,11 +112,6 @@ impl Collector {
                 continue;
             }
             let id = text(&event, "id");
-            if event["type"] == ALERT {
-                self.alert(&event)?;
-                self.again += u64::from(!self.arrived.insert(id));
-                continue;
-            }
             match self.accepted.get(&id) {
                 Some(known) if parsed(known) == event => {}
                 Some(known) => return Err(format!("accepted {} and sent {event}", shown(known))),
@@ -132,29 +122,6 @@ impl Collector {
             self.again += u64::from(!self.arrived.insert(id));
         }
         Ok(())
-    }
-
-    fn alert(&mut self, event: &Value) -> Result<(), String> {
-        let id = text(event, "id");
-        let holder = self.places.entry(place(event)).or_insert_with(|| id.clone());
-        if *holder != id {
-            return Err(format!("one writer and seq for two events: {holder} and {event}"));
-        }
-        match self.alerts.insert(id, event.clone()) {
-            Some(before) if before != *event => Err(format!("sent {before} and then {event}")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Alerts that were accepted and never came.
-    #[must_use]
-    pub fn unseen(&self) -> u64 {
-        self.counted("accepted").saturating_sub((self.accepted.len() + self.alerts.len()) as u64)
-    }
-
-    /// What all alerts say.
-    pub fn alerts(&self) -> impl Iterator<Item = &Value> {
-        self.alerts.values().map(|event| &event["data"])
     }
 
     /// Whether a POST holds an event that this collector never takes.
@@ -172,9 +139,6 @@ impl Collector {
         let event: Value =
             serde_json::from_str(json).map_err(|error| format!("a dead letter that is no JSON: {error}"))?;
         let id = text(&event, "id");
-        if event["type"] == ALERT {
-            self.alert(&event)?;
-        }
         // An event that never found a place in the queue is told before its exchange is.
         if self.accepted.get(&id).is_some_and(|known| parsed(known) != event) {
             return Err(format!("a dead letter that is not what was accepted: {event}"));
@@ -189,8 +153,7 @@ impl Collector {
     /// The law that is broken.
     pub fn check(&self) -> Result<(), String> {
         let made = self.accepted.len() as u64;
-        // Alerts are accepted as well, unseen until they leave.
-        if self.counted("accepted") < made {
+        if self.counted("accepted") != made {
             return Err(format!("{made} events and {} counted as accepted", self.counted("accepted")));
         }
         if self.queued() < 0 {
@@ -213,21 +176,13 @@ impl Collector {
         }
         let lost: Vec<&String> =
             self.accepted.keys().filter(|id| !self.arrived.contains(*id) && !self.dead.contains(*id)).collect();
-        if self.counted("accepted") < (self.accepted.len() + self.alerts.len()) as u64 {
-            return Err(format!("more events and alerts than were accepted: {:?}", self.counts));
-        }
-        if lost.len() as u64 + self.unseen() > self.counted("dropped") {
+        if lost.len() as u64 > self.counted("dropped") {
             return Err(format!(
-                "{} events and {} alerts lost without a count, such as {:?}: {:?}",
+                "{} events lost without a count, such as {:?}: {:?}",
                 lost.len(),
-                self.unseen(),
-                lost.first(),
+                lost[0],
                 self.counts
             ));
-        }
-        if self.unseen() > 0 {
-            // Nobody knows which numbers the alerts had.
-            return Ok(());
         }
         let mut next: BTreeMap<&str, u64> = BTreeMap::new();
         for (writer, seq) in self.places.keys() {

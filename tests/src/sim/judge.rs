@@ -1,7 +1,5 @@
 //! What limits decided and settled, against the reference.
 
-use std::collections::BTreeSet;
-
 use meterr_core::{
     effect::{LocalReply, Verdict},
     exchange::Exchange,
@@ -11,7 +9,7 @@ use meterr_core::{
 use serde_json::Value;
 
 use super::{
-    reference::{Claim, Consumed, EPOCH_SECS, PARTS, PRICES, Unit, When, Window},
+    reference::{Claim, EPOCH_SECS, Unit, When},
     store::Shared,
     stream::{Step, Stream, run_request},
     traffic::Request,
@@ -35,12 +33,6 @@ impl Tried {
 
 fn limit<'e>(event: &'e Value, id: &str) -> Option<&'e Value> {
     event["data"]["limits"].as_array()?.iter().find(|entry| entry["id"] == id)
-}
-
-/// A number of a limit's entry, in the limit's unit.
-fn read(entry: &Value, name: &str) -> Option<i64> {
-    let unit = if entry["unit"] == "usd" { Unit::Usd } else { Unit::Tokens };
-    unit.read(&entry[name])
 }
 
 impl World {
@@ -83,9 +75,8 @@ impl World {
                 },
             );
             if let Some(told) = told {
-                let held = spec.unit.read(&told["held"]).and_then(|held| held.try_into().ok()).unwrap_or(0);
-                let never = told["would_reject"] == true || told["decision"] == "rejected";
-                claims.push(Claim { rule, amount: spec.amount(&request.subject), held, never });
+                let held = told["held"].as_u64().unwrap_or(0);
+                claims.push(Claim { rule, amount: spec.amount(&request.subject), held });
             }
         }
         (claims, tried.refusal.is_some())
@@ -119,24 +110,13 @@ impl World {
             // What a request holds that a limit would never take, where that limit's record cannot be read, was not found out.
             None if never => {
                 stream.odd = claims;
-                reference.doubt(&stream.odd, &subject, Consumed::default(), when);
+                reference.doubt(&stream.odd, &subject, when);
             }
             None => {
                 let taken = |claim: &Claim| {
                     let id = self.scene.rules[claim.rule].id;
-                    let is_taken = |decision| matches!(decision, "admitted" | "would_reject");
-                    ran.decisions.iter().any(|(limit, decision)| limit == id && is_taken(*decision))
+                    ran.decisions.iter().any(|(limit, decision)| limit == id && *decision == "admitted")
                 };
-                if is_exact {
-                    stream.would_refuse = claims
-                        .iter()
-                        .filter(|claim| self.scene.rules[claim.rule].only_reports && taken(claim))
-                        .filter_map(|claim| {
-                            let has_room = reference.has_room(claim, &subject, when.now)?;
-                            Some((self.scene.rules[claim.rule].id, !has_room))
-                        })
-                        .collect();
-                }
                 stream.claims = claims.into_iter().filter(taken).collect();
                 reference.admit(stream.id, &stream.claims, &subject, when);
             }
@@ -152,25 +132,17 @@ impl World {
                 if ran.is_clean {
                     reference.glance(&claims, &subject, when);
                 } else {
-                    reference.doubt(&claims, &subject, Consumed::default(), when);
+                    reference.doubt(&claims, &subject, when);
                 }
-                // Nobody knows when a slot is given back.
-                let is_told = |claim: &Claim| {
-                    let rule = &self.scene.rules[claim.rule];
-                    rule.only_reports
-                        || rule.unit != Unit::Slots
-                        || reference.has_room(claim, &subject, when.now) == Some(true)
-                };
-                let has_wait = claims.iter().all(is_told);
                 drop(reference);
-                if is_exact && !never && has_wait {
+                if is_exact && !never {
                     self.judge_wait(stream, reply, when.now);
                 }
             }
         }
     }
 
-    /// Waiting as long as was told is enough, and a millisecond less is not.
+    /// Waiting as long as was told is enough, and a second less is not.
     fn judge_wait(&self, stream: &Stream, reply: &LocalReply, now: u64) {
         let header = |name: &str| reply.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let attempt = |at: u64| self.attempt(None, &stream.request, &stream.before, at);
@@ -186,12 +158,12 @@ impl World {
             result = Err(format!("the headers disagree: {reply:?}"));
         } else if let Some(refusal) = attempt(now + wait).refusal {
             result = Err(format!("refused again after {wait} ms from {now}: {reply:?} and then {refusal:?}"));
-        } else if let Some(less) = wait.checked_sub(1).map(|less| now + less)
+        } else if let Some(less) = wait.checked_sub(1_000).map(|less| now + less)
             // Holds that expire in between give quota back before the window does.
             && now / 1_000 / EPOCH_SECS == less / 1_000 / EPOCH_SECS
             && attempt(less).refusal.is_none()
         {
-            result = Err(format!("admitted a millisecond before the {wait} ms from {now} are over: {reply:?}"));
+            result = Err(format!("admitted a second before the {wait} ms from {now} are over: {reply:?}"));
         }
         self.law("retry-after", result);
         self.tally.borrow_mut().waits += 1;
@@ -212,31 +184,28 @@ impl World {
             self.law("usage", if is_told { Ok(()) } else { Err(format!("{input} and {output} are {}", about())) });
         }
         for (id, expected) in &stream.expected {
-            let told = limit(event, id).and_then(|entry| read(entry, "remaining"));
+            let told = limit(event, id).map(|entry| &entry["remaining"]);
             self.tally.borrow_mut().remainders += 1;
             self.law(
                 "a refusal leaves no trace",
-                if told == Some(*expected) { Ok(()) } else { Err(format!("{id} has {expected}: {}", about())) },
+                if told.is_some_and(|told| told == expected) {
+                    Ok(())
+                } else {
+                    Err(format!("{id} has {expected}: {}", about()))
+                },
             );
         }
-        for (id, would_refuse) in &stream.would_refuse {
-            let is_told = limit(event, id).is_some_and(|entry| entry["would_reject"] == *would_refuse);
-            self.tally.borrow_mut().reports += 1;
-            let seen = || format!("{id} would refuse: {would_refuse}: {}", about());
-            self.law("would_reject", if is_told { Ok(()) } else { Err(seen()) });
-        }
-        let consumed = self.consumed(&stream.claims, event);
+        let tokens = data["total_tokens"].as_u64().unwrap_or_else(|| self.charged(stream, event));
         let (mut done, mut open) = (Vec::new(), Vec::new());
         for claim in &stream.claims {
             let rule = &self.scene.rules[claim.rule];
-            let truth = if rule.unit == Unit::Requests { 1 } else { consumed.of(rule.unit) };
+            let truth = if rule.unit == Unit::Requests { 1 } else { tokens };
             let entry = limit(event, rule.id).unwrap_or(&Value::Null);
-            let number = |name| read(entry, name).and_then(|number| u64::try_from(number).ok());
-            let is_done = number("settled") == Some(truth);
-            let is_open = ran.is_deferred && number("settled") == Some(0);
+            let is_done = entry["settled"] == truth;
+            let is_open = ran.is_deferred && entry["settled"] == 0;
             self.law(
                 "settled is what was counted",
-                if (is_done || is_open) && number("held") == Some(claim.held) {
+                if (is_done || is_open) && entry["held"] == claim.held {
                     Ok(())
                 } else {
                     Err(format!("{} held {} and owes {truth}: {}", rule.id, claim.held, about()))
@@ -245,19 +214,14 @@ impl World {
             self.judge_overshoot(stream, claim, data, truth);
             match (is_done, is_open) {
                 (true, true) => {
-                    self.reference.borrow_mut().doubt(
-                        std::slice::from_ref(claim),
-                        &stream.request.subject,
-                        consumed,
-                        when,
-                    );
+                    self.reference.borrow_mut().doubt(std::slice::from_ref(claim), &stream.request.subject, when);
                 }
                 (true, false) => done.push(claim.clone()),
                 _ => open.push(claim.clone()),
             }
         }
-        self.reference.borrow_mut().doubt(&stream.odd, &stream.request.subject, consumed, when);
-        self.reference.borrow_mut().settle(stream.id, &done, &stream.request.subject, consumed, when);
+        self.reference.borrow_mut().doubt(&stream.odd, &stream.request.subject, when);
+        self.reference.borrow_mut().settle(stream.id, &done, &stream.request.subject, tokens, when);
         if ran.is_whole && ran.is_clean {
             self.judge_remaining(&done, &stream.request, event, when);
         }
@@ -266,31 +230,17 @@ impl World {
                 exchange: stream.id,
                 claims: open,
                 subject: stream.request.subject.clone(),
-                consumed,
+                tokens,
                 in_doubt: false,
             });
         }
     }
 
-    /// What limits were charged with: what the event says, and where it does not say both, what they all agree on.
-    fn consumed(&self, claims: &[Claim], event: &Value) -> Consumed {
-        let data = &event["data"];
-        let is_priced = data["request_model"].is_string() || data["response_model"].is_string();
-        let known = (data["input_tokens"].as_u64(), data["output_tokens"].as_u64());
-        if let (Some(input), Some(output)) = known {
-            return Consumed { input, output, is_priced };
-        }
-        let told = |wanted: Unit| {
-            let of_unit = claims.iter().map(|claim| &self.scene.rules[claim.rule]).filter(|rule| rule.unit == wanted);
-            let numbers = of_unit.filter_map(|rule| read(limit(event, rule.id)?, "settled")?.try_into().ok());
-            numbers.max().unwrap_or(0_u64)
-        };
-        let (all, input, output, usd) = (told(Unit::Tokens), told(Unit::Input), told(Unit::Output), told(Unit::Usd));
-        // A limit that could not be settled says 0. Two of them that could say the rest.
-        let input = known.0.unwrap_or(if input > 0 { input } else { all.saturating_sub(output) });
-        let by_price = usd.saturating_sub(input * PRICES.0) / PRICES.1;
-        let output = known.1.unwrap_or(if output > 0 { output } else { all.saturating_sub(input).max(by_price) });
-        Consumed { input, output, is_priced }
+    /// Tokens that limits were charged with where input and output are not both known.
+    fn charged(&self, stream: &Stream, event: &Value) -> u64 {
+        let of_tokens = stream.claims.iter().filter(|claim| self.scene.rules[claim.rule].unit == Unit::Tokens);
+        let settled = of_tokens.filter_map(|claim| limit(event, self.scene.rules[claim.rule].id)?["settled"].as_u64());
+        settled.max().unwrap_or(0)
     }
 
     fn judge_remaining(&self, claims: &[Claim], request: &Request, event: &Value, when: When) {
@@ -298,16 +248,10 @@ impl World {
             let rule = &self.scene.rules[claim.rule];
             let Some(expected) = self.reference.borrow().remaining(claim, &request.subject, when.now) else { continue };
             self.tally.borrow_mut().remainders += 1;
-            if let Some(part) = self.reference.borrow().passed(claim, &request.subject, when.now)
-                && let Some(reset_at) = limit(event, rule.id).and_then(|entry| entry["reset_at"].as_str())
-            {
-                let of = rule.told_of(&event["data"], request.subject.model);
-                self.passed.borrow_mut().insert((rule.id, of, reset_at.to_owned(), part));
-            }
-            let told = limit(event, rule.id).and_then(|entry| read(entry, "remaining"));
+            let told = limit(event, rule.id).map(|entry| &entry["remaining"]);
             self.law(
                 "conservation",
-                if told == Some(expected) {
+                if told.is_some_and(|told| told == expected) {
                     Ok(())
                 } else {
                     Err(format!("{} has {expected} at {when:?}: {event} of {:?}", rule.id, request.subject))
@@ -320,10 +264,7 @@ impl World {
     fn judge_overshoot(&self, stream: &Stream, claim: &Claim, data: &Value, truth: u64) {
         let rule = &self.scene.rules[claim.rule];
         let is_bounded = !data["usage_flags"].as_str().is_some_and(|flags| flags.contains("unbounded"));
-        if rule.only_reports
-            || rule.unit == Unit::Slots
-            || (rule.unit.is_content() && (rule.reserve != "worst_case" || !is_bounded))
-        {
+        if rule.unit == Unit::Tokens && (rule.reserve != "worst_case" || !is_bounded) {
             return;
         }
         let epoch = |ms: u64| ms / 1_000 / EPOCH_SECS;
@@ -333,7 +274,7 @@ impl World {
             claim,
             &stream.request.subject,
             truth,
-            rule.unit.is_content() && may_have_expired,
+            rule.unit == Unit::Tokens && may_have_expired,
         );
         self.law(
             "no overshoot",
@@ -351,45 +292,14 @@ impl World {
         let mut reference = self.reference.borrow_mut();
         for deferred in &mut worker.deferred {
             if ran.is_clean && !deferred.in_doubt {
-                reference.settle(deferred.exchange, &deferred.claims, &deferred.subject, deferred.consumed, when);
+                reference.settle(deferred.exchange, &deferred.claims, &deferred.subject, deferred.tokens, when);
             } else {
-                reference.doubt(&deferred.claims, &deferred.subject, deferred.consumed, when);
+                reference.doubt(&deferred.claims, &deferred.subject, when);
                 deferred.in_doubt = true;
             }
         }
         if ran.is_clean {
             worker.deferred.clear();
-        }
-    }
-
-    /// Each part of an amount is told once in a window; what was passed for sure was told, by this part or a higher one that was passed at once.
-    pub(super) fn judge_alerts(&self) {
-        let collector = self.collector.borrow();
-        let mut told = BTreeSet::new();
-        for alert in collector.alerts() {
-            let Some(rule) = self.scene.rules.iter().find(|rule| alert["limit"] == rule.id) else {
-                self.law("alerts", Err(format!("of no limit: {alert}")));
-                continue;
-            };
-            if !matches!(rule.window, Window::Fixed(_)) {
-                continue;
-            }
-            self.tally.borrow_mut().alerts += 1;
-            let of = rule.told_of(alert, alert["request_model"].as_str().unwrap_or_default());
-            let word = |name: &str| alert[name].as_str().unwrap_or_default().to_owned();
-            let is_new = told.insert((rule.id, of, word("reset_at"), word("threshold")));
-            self.law("alerts", if is_new { Ok(()) } else { Err(format!("told twice: {alert}")) });
-        }
-        if collector.unseen() > 0 {
-            return;
-        }
-        for (id, of, reset_at, part) in self.passed.borrow().iter() {
-            let is_told = PARTS
-                .iter()
-                .filter(|(_, other)| other >= part)
-                .any(|(_, part)| told.contains(&(*id, of.clone(), reset_at.clone(), (*part).to_owned())));
-            let seen = || format!("{id} of {of} has passed {part} in the window until {reset_at}, and nobody told");
-            self.law("alerts", if is_told { Ok(()) } else { Err(seen()) });
         }
     }
 
@@ -402,22 +312,24 @@ impl World {
             let now = self.now.get();
             let tried = self.attempt(None, &request, &steps, now);
             let mut reference = self.reference.borrow().clone();
-            let when = When::instant(now);
+            let when = When { now, until: now };
             if let Some(fits) = reference.fits(&claims, &request.subject, now).filter(|_| !never) {
                 let agrees = fits == tried.refusal.is_none();
                 self.law(law, if agrees { Ok(()) } else { Err(format!("fits: {fits}, {:?}", tried.event)) });
             }
             if tried.refusal.is_none() {
-                let consumed = self.consumed(&claims, &tried.event);
+                let entries = claims.iter().filter_map(|claim| tried.limit(self.scene.rules[claim.rule].id));
+                let tokens =
+                    entries.filter(|entry| entry["unit"] == "tokens").find_map(|entry| entry["settled"].as_u64());
                 reference.admit(0, &claims, &request.subject, when);
-                reference.settle(0, &claims, &request.subject, consumed, when);
+                reference.settle(0, &claims, &request.subject, tokens.unwrap_or(0), when);
             }
             for claim in &claims {
                 let rule = &self.scene.rules[claim.rule];
                 let Some(expected) = reference.remaining(claim, &request.subject, now) else { continue };
                 self.tally.borrow_mut().remainders += 1;
-                let told = tried.limit(rule.id).and_then(|entry| read(entry, "remaining"));
-                let agrees = told == Some(expected);
+                let told = tried.limit(rule.id).map(|entry| &entry["remaining"]);
+                let agrees = told.is_some_and(|told| told == expected);
                 let seen = || format!("{} has {expected}: {} of {:?}", rule.id, tried.event, request.subject);
                 self.law(law, if agrees { Ok(()) } else { Err(seen()) });
             }

@@ -51,10 +51,6 @@ pub struct Tally {
     pub remainders: u64,
     /// Refusals whose wait was tried out.
     pub waits: u64,
-    /// Answers of limits that only report, judged exactly.
-    pub reports: u64,
-    /// Alerts of calendar windows.
-    pub alerts: u64,
     /// Callbacks of other workers in the middle of one.
     pub interruptions: u64,
     /// Workers that crashed.
@@ -76,8 +72,6 @@ impl std::ops::AddAssign for Tally {
         self.decisions += other.decisions;
         self.remainders += other.remainders;
         self.waits += other.waits;
-        self.reports += other.reports;
-        self.alerts += other.alerts;
         self.interruptions += other.interruptions;
         self.crashes += other.crashes;
         self.events.0 += other.events.0;

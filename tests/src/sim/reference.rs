@@ -16,100 +16,9 @@ pub const EPOCH_SECS: u64 = 900;
 pub enum Unit {
     /// Exchanges: charged when they are admitted.
     Requests,
-    /// Exchanges that are under way.
-    Slots,
-    /// Input and output tokens: held when they are admitted, charged when they settle. So are all that follow.
+    /// Tokens: held when they are admitted, charged when they settle.
     Tokens,
-    /// Input tokens.
-    Input,
-    /// Output tokens.
-    Output,
-    /// Money, in units of 1e-12 USD.
-    Usd,
 }
-
-impl Unit {
-    /// The word of the contract.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Slots => "concurrent_requests",
-            Self::Tokens => "tokens",
-            Self::Input => "input_tokens",
-            Self::Output => "output_tokens",
-            Self::Usd => "usd",
-        }
-    }
-
-    /// Whether it is what the exchange consumes, so that its truth comes late.
-    #[must_use]
-    pub const fn is_content(self) -> bool {
-        !matches!(self, Self::Requests | Self::Slots)
-    }
-
-    /// A number of the event.
-    #[must_use]
-    pub fn read(self, told: &Value) -> Option<i64> {
-        if self == Self::Usd { picos(told.as_str()?) } else { told.as_i64() }
-    }
-}
-
-/// A decimal of USD in units of 1e-12.
-fn picos(text: &str) -> Option<i64> {
-    let (is_debt, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let number: i64 = format!("{whole}{part:0<12}").parse().ok()?;
-    Some(if is_debt { -number } else { number })
-}
-
-/// What a token costs by the price that the simulated configuration states: units of 1e-12 USD for one of input, and one of output.
-pub const PRICES: (u64, u64) = (3_000_000, 15_000_000);
-
-/// What an exchange consumed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Consumed {
-    /// Input tokens.
-    pub input: u64,
-    /// Output tokens.
-    pub output: u64,
-    /// Whether it has a price: what names no model has none, and costs nothing here.
-    pub is_priced: bool,
-}
-
-impl Consumed {
-    /// In that unit. Slots are given back, and requests were charged before.
-    #[must_use]
-    pub const fn of(self, unit: Unit) -> u64 {
-        match unit {
-            Unit::Requests | Unit::Slots => 0,
-            Unit::Tokens => self.input + self.output,
-            Unit::Input => self.input,
-            Unit::Output => self.output,
-            Unit::Usd if !self.is_priced => 0,
-            Unit::Usd => self.input * PRICES.0 + self.output * PRICES.1,
-        }
-    }
-}
-
-/// How a limit forgets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
-    /// At the edges of the UTC calendar: `second`, `minute`, `hour`, `day`.
-    Fixed(&'static str),
-    /// So many seconds; the window before weighs as much as it still overlaps.
-    Sliding(u64),
-    /// So many units leak in a second. A divisor of 1e9, so that a unit takes whole nanoseconds.
-    Bucket(u64),
-    /// Never: slots.
-    Open,
-}
-
-/// Parts of an amount whose passing is told, in percent, and as an event says them.
-pub const PARTS: [(u64, &str); 2] = [(50, "0.5"), (100, "1")];
-
-/// The end of what has no window.
-const NEVER: u64 = u64::MAX / 4;
 
 /// A limit of the simulated configuration.
 #[derive(Clone, Debug)]
@@ -126,16 +35,12 @@ pub struct Rule {
     pub amount: u64,
     /// Another amount for one tenant; needs `tenant` in `per`.
     pub other: Option<(&'static str, u64)>,
-    /// How it forgets.
-    pub window: Window,
+    /// `second`, `minute`, `hour` or `day`.
+    pub window: &'static str,
     /// `expected`, `worst_case` or `none`.
     pub reserve: &'static str,
     /// Whether requests pass while the store fails.
     pub allow_on_error: bool,
-    /// Whether it refuses nobody.
-    pub only_reports: bool,
-    /// Whether it tells of these parts of its amount, in percent: [`PARTS`].
-    pub notifies: bool,
 }
 
 /// Who asks.
@@ -155,31 +60,17 @@ impl Rule {
     /// As it stands in the configuration.
     #[must_use]
     pub fn json(&self) -> Value {
+        let unit = if self.unit == Unit::Requests { "requests" } else { "tokens" };
         let store = if self.allow_on_error { "allow" } else { "reject" };
-        let exceed = if self.only_reports { "report_only" } else { "reject" };
-        let mut rule = json!({ "id": self.id, "per": self.per, "unit": self.unit.word(), "amount": self.told(self.amount),
-            "on_exceed": exceed, "on_store_error": store, "notify_at": if self.notifies { vec![0.5, 1.0] } else { Vec::new() } });
-        if self.unit.is_content() {
-            rule["reserve"] = json!(self.reserve);
-            rule["assume_output_tokens"] = json!(60);
-        }
-        match self.window {
-            Window::Fixed(per) => rule["window"] = json!({ "kind": "fixed", "per": per }),
-            Window::Sliding(secs) => rule["window"] = json!({ "kind": "sliding", "secs": secs }),
-            Window::Bucket(per_sec) => rule["window"] = json!({ "kind": "bucket", "per_sec": per_sec }),
-            Window::Open => {}
-        }
+        let mut rule = json!({ "id": self.id, "per": self.per, "unit": unit, "amount": self.amount, "reserve": self.reserve,
+            "window": { "kind": "fixed", "per": self.window }, "assume_output_tokens": 60, "on_store_error": store, "notify_at": [] });
         if let Some(model) = self.model {
             rule["match"] = json!({ "model": [format!("{model}*")] });
         }
         if let Some((tenant, amount)) = self.other {
-            rule["overrides"] = json!([{ "tenant": tenant, "amount": self.told(amount) }]);
+            rule["overrides"] = json!([{ "tenant": tenant, "amount": amount }]);
         }
         rule
-    }
-
-    fn told(&self, amount: u64) -> Value {
-        if self.unit == Unit::Usd { json!(format!("0.{amount:012}")) } else { json!(amount) }
     }
 
     /// Whether it counts requests of that subject.
@@ -194,34 +85,16 @@ impl Rule {
         self.other.filter(|(tenant, _)| *tenant == subject.tenant).map_or(self.amount, |(_, amount)| amount)
     }
 
-    const fn secs(&self) -> Option<u64> {
-        match self.window {
-            Window::Fixed(per) => Some(match per.len() {
-                4 if per.as_bytes()[0] == b'h' => 3_600,
-                3 => 86_400,
-                _ if per.as_bytes()[0] == b's' => 1,
-                _ => 60,
-            }),
-            Window::Sliding(secs) => Some(secs),
-            Window::Bucket(_) | Window::Open => None,
-        }
-    }
-
     /// The second in which the window of this instant is over.
     #[must_use]
     pub fn end(&self, now_ms: u64) -> u64 {
-        self.secs().map_or(NEVER, |secs| (now_ms / 1_000 / secs + 1) * secs)
-    }
-
-    /// What an alert says of whom it is about.
-    #[must_use]
-    pub fn told_of(&self, data: &Value, model: &str) -> String {
-        let value = |name: &&str| match *name {
-            "key" => data["key_id"].as_str().unwrap_or_default(),
-            "model" => model,
-            name => data[name].as_str().unwrap_or_default(),
+        let secs = match self.window {
+            "second" => 1,
+            "minute" => 60,
+            "hour" => 3_600,
+            _ => 86_400,
         };
-        self.per.iter().map(value).collect::<Vec<_>>().join("|")
+        (now_ms / 1_000 / secs + 1) * secs
     }
 
     fn descriptor(&self, subject: &Subject) -> String {
@@ -246,10 +119,8 @@ pub struct Claim {
     pub rule: usize,
     /// Amount that applies.
     pub amount: u64,
-    /// Held until it settles, or charged at once (requests).
+    /// Held until it settles (tokens), or charged at once (requests).
     pub held: u64,
-    /// The limit would refuse it whatever is counted.
-    pub never: bool,
 }
 
 /// When something happened, as far as is known: several workers and a moving clock make an instant a span.
@@ -259,16 +130,6 @@ pub struct When {
     pub now: u64,
     /// The time when the callback returned; other workers may have acted in between.
     pub until: u64,
-    /// Nobody acted in between.
-    pub is_whole: bool,
-}
-
-impl When {
-    /// Where nobody else acts.
-    #[must_use]
-    pub const fn instant(now: u64) -> Self {
-        Self { now, until: now, is_whole: true }
-    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -278,138 +139,40 @@ struct Cell {
     settled: u64,
     /// By exchange: amount and epoch.
     holds: BTreeMap<u64, (u64, u64)>,
-    /// Settled and held of the window before, for one that slides.
-    past: (u64, BTreeMap<u64, (u64, u64)>),
-    /// Of a bucket.
-    bucket: Bucket,
     /// The latest time of any operation that may have touched it.
     seen: u64,
-    /// Nothing is known of windows that end by then, nor of slots in epochs that end by then.
+    /// Nothing is known of windows that end by then.
     unknown: u64,
 }
 
-/// A bucket seen from its other side: when it will be empty if nothing more comes. Nanoseconds.
-#[derive(Clone, Debug, Default)]
-struct Bucket {
-    empty_at: u64,
-    /// The latest time that it was brought to.
-    time: u64,
-    /// By exchange: when all that was in it then will have leaked away, and when that was.
-    tails: BTreeMap<u64, (u64, u64)>,
-    /// When it was last found empty.
-    was_empty: u64,
-    /// It may be fuller than is known until then, and its level is not known before.
-    in_doubt: Option<u64>,
-}
-
-impl Bucket {
-    fn touch(&mut self, now_ms: u64) {
-        self.time = self.time.max(now_ms * 1_000_000);
-        if self.in_doubt.is_some_and(|until| until <= self.time) {
-            self.in_doubt = None;
-            self.empty_at = self.time;
-        }
-        if self.empty_at <= self.time {
-            self.empty_at = self.time;
-            self.was_empty = self.time;
-        }
-    }
-
-    fn add(&mut self, units: u64, nanos: u64) {
-        self.empty_at += units * nanos;
-        if let Some(until) = &mut self.in_doubt {
-            *until += units * nanos;
-        }
-    }
-
-    /// Takes back what was too much, as far as it has not leaked away by now. A unit that has begun to leak is still whole.
-    fn refund(&mut self, exchange: u64, units: u64, nanos: u64) {
-        let Some((tail, at)) = self.tails.get(&exchange).copied() else { return };
-        if self.was_empty <= at {
-            let left = tail.saturating_sub(self.time).div_ceil(nanos);
-            self.empty_at = self.empty_at.saturating_sub(units.min(left) * nanos).max(self.time);
-        }
-    }
-
-    fn doubt(&mut self, units: u64, nanos: u64, latest_ms: u64) {
-        let from = self.in_doubt.unwrap_or(0).max(self.empty_at).max(latest_ms * 1_000_000);
-        self.in_doubt = Some(from + units * nanos);
-    }
-}
-
-const fn nanos(rule: &Rule) -> u64 {
-    match rule.window {
-        Window::Bucket(per_sec) => 1_000_000_000 / per_sec,
-        _ => 0,
-    }
-}
-
-fn sum(holds: &BTreeMap<u64, (u64, u64)>) -> u64 {
-    holds.values().map(|(amount, _)| amount).sum()
-}
-
 impl Cell {
-    fn is_known(&self, rule: &Rule) -> bool {
-        match rule.window {
-            Window::Fixed(_) => self.end > self.unknown,
-            Window::Sliding(secs) => self.end > self.unknown + secs,
-            Window::Bucket(_) => self.bucket.in_doubt.is_none(),
-            Window::Open => self.epoch * EPOCH_SECS >= self.unknown,
-        }
+    fn is_known(&self) -> bool {
+        self.end > self.unknown
     }
 
-    fn used(&self, rule: &Rule, now_ms: u64) -> u64 {
-        let counted = self.settled + sum(&self.holds);
-        match rule.window {
-            Window::Fixed(_) | Window::Open => counted,
-            Window::Sliding(secs) => {
-                let left = (self.end * 1_000).saturating_sub(now_ms).min(secs * 1_000);
-                let past = u128::from(self.past.0 + sum(&self.past.1));
-                let weight = (past * u128::from(left)).div_ceil(u128::from(secs) * 1_000);
-                counted + u64::try_from(weight).unwrap_or(u64::MAX)
-            }
-            Window::Bucket(_) => (self.bucket.empty_at - self.bucket.time).div_ceil(nanos(rule)),
-        }
-    }
-
-    /// Nothing is known of what there is now.
-    fn doubt(&mut self, rule: &Rule, most: u64) {
-        self.unknown = self.unknown.max(match rule.window {
-            Window::Open => (epoch(self.seen).max(self.epoch) + 2) * EPOCH_SECS,
-            _ => most,
-        });
+    fn used(&self) -> u64 {
+        self.settled + self.holds.values().map(|(amount, _)| amount).sum::<u64>()
     }
 
     /// Brings it to an instant.
     fn touch(&mut self, rule: &Rule, when: When) {
-        let latest = self.seen.max(when.now).max(when.until);
-        if let Window::Bucket(_) = rule.window {
-            self.seen = latest;
-            self.bucket.touch(when.now);
-            if !when.is_whole || self.bucket.time < latest * 1_000_000 {
-                // Who came first counts in a bucket. So does whether a refused request of a later time has touched it.
-                self.bucket.doubt(0, nanos(rule), latest);
-            }
-            return;
-        }
         let end = self.end.max(rule.end(when.now));
+        let latest = self.seen.max(when.now).max(when.until);
         let most = end.max(rule.end(latest));
         let in_between = rule.end(when.now) != rule.end(when.until) || epoch(when.now) != epoch(when.until);
-        self.seen = latest;
         if end < most || in_between {
-            self.doubt(rule, most);
+            self.unknown = self.unknown.max(most);
         }
         if end > self.end {
-            let past = (std::mem::take(&mut self.settled), std::mem::take(&mut self.holds));
-            let follows = rule.secs().is_some_and(|secs| end == self.end + secs);
-            self.past = if follows { past } else { (0, BTreeMap::new()) };
+            self.settled = 0;
+            self.holds.clear();
         }
-        let (least, newest) = (self.epoch.max(epoch(when.now)), epoch(latest));
-        if least < newest {
+        let (least, most) = (self.epoch.max(epoch(when.now)), epoch(latest));
+        if least < most {
             // Holds may be older than they seem.
-            self.doubt(rule, end);
+            self.unknown = self.unknown.max(end);
         }
-        (self.end, self.epoch) = (end, least);
+        (self.end, self.epoch, self.seen) = (end, least, latest);
         self.holds.retain(|_, (_, epoch)| *epoch + 2 > least);
     }
 }
@@ -457,37 +220,19 @@ impl Reference {
     pub fn remaining(&self, claim: &Claim, subject: &Subject, now: u64) -> Option<i64> {
         let rule = &self.rules[claim.rule];
         let mut cell = self.cells.get(&(claim.rule, rule.descriptor(subject))).cloned().unwrap_or_default();
-        cell.touch(rule, When::instant(now));
-        let left = i64::try_from(claim.amount).ok()? - i64::try_from(cell.used(rule, now)).ok()?;
-        cell.is_known(rule).then_some(left)
+        cell.touch(rule, When { now, until: now });
+        let left = i64::try_from(claim.amount).ok()? - i64::try_from(cell.used()).ok()?;
+        cell.is_known().then_some(left)
     }
 
-    /// The highest part of the amount that the settled sum of a calendar's window has passed, if that is known.
-    #[must_use]
-    pub fn passed(&self, claim: &Claim, subject: &Subject, now: u64) -> Option<&'static str> {
-        let rule = &self.rules[claim.rule];
-        let mut cell = self.cells.get(&(claim.rule, rule.descriptor(subject))).cloned()?;
-        cell.touch(rule, When::instant(now));
-        let is_known = matches!(rule.window, Window::Fixed(_)) && rule.notifies && cell.is_known(rule);
-        let mut passed = PARTS.iter().filter(|(part, _)| is_known && cell.settled * 100 >= part * claim.amount);
-        passed.next_back().map(|(_, told)| *told)
-    }
-
-    /// Whether one limit has room, if that is known.
-    #[must_use]
-    pub fn has_room(&self, claim: &Claim, subject: &Subject, now: u64) -> Option<bool> {
-        if claim.never {
-            return Some(false);
-        }
-        let left = self.remaining(claim, subject, now)?;
-        Some(left > 0 && left >= i64::try_from(claim.held).ok()?)
-    }
-
-    /// Whether every limit that refuses has room, if that is known.
+    /// Whether every limit has room, if that is known.
     #[must_use]
     pub fn fits(&self, claims: &[Claim], subject: &Subject, now: u64) -> Option<bool> {
-        let refuses = claims.iter().filter(|claim| !self.rules[claim.rule].only_reports);
-        let all: Vec<Option<bool>> = refuses.map(|claim| self.has_room(claim, subject, now)).collect();
+        let room = |claim: &Claim| {
+            let left = self.remaining(claim, subject, now)?;
+            Some(left > 0 && left >= i64::try_from(claim.held).ok()?)
+        };
+        let all: Vec<Option<bool>> = claims.iter().map(room).collect();
         if all.contains(&Some(false)) { Some(false) } else { all.into_iter().try_fold(true, |a, b| Some(a && b?)) }
     }
 
@@ -496,65 +241,43 @@ impl Reference {
         for claim in claims {
             let (end, is_sure) = self.with(claim.rule, subject, |rule, cell| {
                 cell.touch(rule, when);
-                let is_sure = cell.is_known(rule) && rule.end(when.now) == rule.end(when.until);
-                match (rule.unit, rule.window) {
-                    (_, Window::Bucket(_)) => {
-                        cell.bucket.add(claim.held, nanos(rule));
-                        cell.bucket.tails.insert(exchange, (cell.bucket.empty_at, cell.bucket.time));
-                    }
-                    (Unit::Requests, _) => cell.settled += claim.held,
-                    _ => {
+                let is_sure = cell.is_known() && rule.end(when.now) == rule.end(when.until);
+                match rule.unit {
+                    Unit::Requests => cell.settled += claim.held,
+                    Unit::Tokens => {
                         cell.holds.insert(exchange, (claim.held, cell.epoch));
                     }
                 }
                 (cell.end, is_sure)
             });
             self.admitted.insert((exchange, claim.rule), end);
-            if is_sure && self.rules[claim.rule].secs().is_some() {
+            if is_sure {
                 self.counted_in.insert((exchange, claim.rule), end);
             }
         }
     }
 
     /// An admitted exchange settled.
-    pub fn settle(&mut self, exchange: u64, claims: &[Claim], subject: &Subject, consumed: Consumed, when: When) {
+    pub fn settle(&mut self, exchange: u64, claims: &[Claim], subject: &Subject, tokens: u64, when: When) {
         for claim in claims {
             let Some(end) = self.admitted.remove(&(exchange, claim.rule)) else { continue };
             self.with(claim.rule, subject, |rule, cell| {
                 cell.touch(rule, when);
-                if rule.unit == Unit::Requests {
-                    cell.bucket.tails.remove(&exchange);
-                    return;
-                }
-                let truth = consumed.of(rule.unit);
-                let excess = truth.saturating_sub(claim.held);
-                match rule.window {
-                    Window::Bucket(_) => {
-                        cell.bucket.refund(exchange, claim.held.saturating_sub(truth), nanos(rule));
-                        cell.bucket.add(excess, nanos(rule));
-                        cell.bucket.tails.remove(&exchange);
-                    }
-                    Window::Sliding(secs) if cell.end == end + secs => {
-                        cell.past.0 += truth;
-                        cell.past.1.remove(&exchange);
-                    }
+                if rule.unit == Unit::Tokens {
                     // Its own window gets the truth; a later one only what was not held.
-                    _ => {
-                        cell.settled += if cell.end == end { truth } else { excess };
-                        cell.holds.remove(&exchange);
-                    }
+                    cell.settled += if cell.end == end { tokens } else { tokens.saturating_sub(claim.held) };
+                    cell.holds.remove(&exchange);
                 }
             });
         }
     }
 
-    /// Something may or may not have reached these counters: what is held, and what was consumed.
-    pub fn doubt(&mut self, claims: &[Claim], subject: &Subject, consumed: Consumed, when: When) {
+    /// Something may or may not have reached these counters.
+    pub fn doubt(&mut self, claims: &[Claim], subject: &Subject, when: When) {
         for claim in claims {
             self.with(claim.rule, subject, |rule, cell| {
                 cell.touch(rule, when);
-                cell.doubt(rule, cell.end);
-                cell.bucket.doubt(claim.held + consumed.of(rule.unit), nanos(rule), cell.seen);
+                cell.unknown = cell.unknown.max(cell.end);
             });
         }
     }

@@ -4,9 +4,8 @@ use meterr_core::random::Random;
 use serde_json::{Value, json};
 
 use super::{
-    reference::{PRICES, Rule, Unit, Window},
+    reference::{Rule, Unit},
     store::Flaw,
-    traffic::PROVIDERS,
 };
 
 /// What goes wrong, in a thousand operations or steps.
@@ -85,8 +84,8 @@ impl Plan {
     }
 }
 
-/// Room for some forty events in all, and so for two in a ring.
-pub const SMALL_QUEUE: u64 = 98_304;
+/// Room for some thirty events in all, and so for two in a ring.
+pub const SMALL_QUEUE: u64 = 65_536;
 /// Room for more than any run makes.
 pub const LARGE_QUEUE: u64 = 8_388_608;
 
@@ -108,19 +107,16 @@ impl Scene {
     pub(super) fn new(random: &mut Random, queue_bytes: Option<u64>) -> Self {
         let header_hold = random.up_to(4) > 0;
         let by_seed = if random.up_to(3) == 0 { SMALL_QUEUE } else { LARGE_QUEUE };
-        let queue_bytes = queue_bytes.unwrap_or(by_seed);
-        // Nobody sees an alert that is dropped before it has left.
-        let rules = rules(random, queue_bytes == LARGE_QUEUE);
+        let rules = rules(random);
         let config = json!({
             "header_hold": header_hold,
             "identity": { "tenant": [{ "from": "header", "name": "x-tenant" }] },
-            "prices": { "overrides": prices() },
             "limits": rules.iter().map(Rule::json).collect::<Vec<Value>>(),
             "sink": {
                 "cluster": "collector",
                 "batch": { "max_events": 2 + random.up_to(20), "max_delay_ms": 50 },
                 "retry": { "base_ms": 50, "max_ms": 1_000 },
-                "queue": { "max_bytes": queue_bytes },
+                "queue": { "max_bytes": queue_bytes.unwrap_or(by_seed) },
                 "heartbeat_secs": 20,
             },
         });
@@ -129,17 +125,8 @@ impl Scene {
     }
 }
 
-/// One price for all, so that money is plain arithmetic.
-fn prices() -> Vec<Value> {
-    let price = |provider: &str| {
-        let usd = |picos: u64| format!("{}", picos / 1_000_000);
-        json!({ "provider": provider, "model": "*", "input_usd_per_mtok": usd(PRICES.0), "output_usd_per_mtok": usd(PRICES.1) })
-    };
-    PROVIDERS.iter().map(|(provider, ..)| price(provider)).collect()
-}
-
 /// Some limits out of many: records of one and of several limits, windows that roll over often and never.
-fn rules(random: &mut Random, notifies: bool) -> Vec<Rule> {
+fn rules(random: &mut Random) -> Vec<Rule> {
     let rule = |id, per, unit, amount, window, reserve| Rule {
         id,
         per,
@@ -150,40 +137,23 @@ fn rules(random: &mut Random, notifies: bool) -> Vec<Rule> {
         window,
         reserve,
         allow_on_error: true,
-        only_reports: false,
-        notifies,
     };
     let tenant: &[&str] = &["tenant"];
-    let (second, minute, hour) = (Window::Fixed("second"), Window::Fixed("minute"), Window::Fixed("hour"));
-    let usd = 1_000_000;
     let mut all = vec![
-        rule("worst", tenant, Unit::Tokens, 300 + random.up_to(1_000), minute, "worst_case"),
-        rule("count", tenant, Unit::Requests, 2 + random.up_to(8), minute, "expected"),
-        rule("all", &[], Unit::Tokens, 1_500 + random.up_to(8_000), hour, "expected"),
-        rule("keys", &["key", "model"], Unit::Tokens, 100 + random.up_to(300), minute, "none"),
-        rule("burst", &["provider"], Unit::Requests, 1 + random.up_to(3), second, "none"),
-        rule("hour", &["tenant", "model"], Unit::Tokens, 800 + random.up_to(3_000), hour, "worst_case"),
-        rule("day", tenant, Unit::Tokens, 3_000 + random.up_to(12_000), Window::Fixed("day"), "worst_case"),
-        rule("slots", tenant, Unit::Slots, 1 + random.up_to(5), Window::Open, "none"),
-        rule("slide", tenant, Unit::Tokens, 600 + random.up_to(1_500), Window::Sliding(20), "expected"),
-        rule("ask", &["key"], Unit::Requests, 3 + random.up_to(9), Window::Sliding(45), "none"),
-        rule("money", tenant, Unit::Usd, usd * (2_000 + random.up_to(9_000)), Window::Sliding(60), "worst_case"),
-        rule("leak", tenant, Unit::Tokens, 400 + random.up_to(900), Window::Bucket(50), "expected"),
-        rule("drip", &["provider"], Unit::Requests, 1 + random.up_to(4), Window::Bucket(2), "none"),
-        rule("in", &["key"], Unit::Input, 200 + random.up_to(900), Window::Bucket(20), "worst_case"),
-        rule("out", &["model"], Unit::Output, 200 + random.up_to(900), minute, "worst_case"),
-        rule("budget", &[], Unit::Usd, usd * (10_000 + random.up_to(90_000)), hour, "expected"),
+        rule("worst", tenant, Unit::Tokens, 300 + random.up_to(1_000), "minute", "worst_case"),
+        rule("count", tenant, Unit::Requests, 2 + random.up_to(8), "minute", "expected"),
+        rule("all", &[], Unit::Tokens, 1_500 + random.up_to(8_000), "hour", "expected"),
+        rule("keys", &["key", "model"], Unit::Tokens, 100 + random.up_to(300), "minute", "none"),
+        rule("burst", &["provider"], Unit::Requests, 1 + random.up_to(3), "second", "none"),
+        rule("hour", &["tenant", "model"], Unit::Tokens, 800 + random.up_to(3_000), "hour", "worst_case"),
+        rule("day", tenant, Unit::Tokens, 3_000 + random.up_to(12_000), "day", "worst_case"),
     ];
     all[1].allow_on_error = random.up_to(1) == 0;
     all[3].allow_on_error = random.up_to(1) == 0;
     all[5].model = Some("gpt");
     all[0].other = Some(("big", 2_000));
     all[6].other = Some(("big", 40_000));
-    all[14].only_reports = random.up_to(1) == 0;
-    all[8].only_reports = random.up_to(3) == 0;
-    all[7].only_reports = random.up_to(3) == 0;
-    // Few at a time, or one of them refuses before the others are asked.
-    all.retain(|_| random.up_to(9) < 3);
+    all.retain(|_| random.up_to(9) < 6);
     // The order of groups is the order of the configuration.
     if random.up_to(1) == 0 {
         all.reverse();

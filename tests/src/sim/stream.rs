@@ -67,8 +67,6 @@ pub struct Stream {
     pub admitted_at: u64,
     /// What each limit that refused it had left then, as far as that is known.
     pub expected: Vec<(&'static str, i64)>,
-    /// Whether each limit that only reports would have refused it, as far as that is known.
-    pub would_refuse: Vec<(&'static str, bool)>,
     /// Events that it made.
     pub events: usize,
     /// Response bytes that passed.
@@ -138,7 +136,6 @@ impl Stream {
             admitted: None,
             admitted_at: 0,
             expected: Vec::new(),
-            would_refuse: Vec::new(),
             events: 0,
             passed: 0,
             answered: false,

@@ -11,7 +11,7 @@ pub type Pairs = Vec<(String, String)>;
 const TENANTS: [&str; 4] = ["acme", "beta", "gamma", "big"];
 const KEYS: [&str; 3] = ["sk-1", "sk-2", "sk-3"];
 /// Provider id, host, path prefix, and whether it speaks Anthropic's dialect.
-pub(super) const PROVIDERS: [(&str, &str, &str, bool); 4] = [
+const PROVIDERS: [(&str, &str, &str, bool); 4] = [
     ("openai", "api.openai.com", "/v1/chat/completions", false),
     ("groq", "api.groq.com", "/openai/v1/chat/completions", false),
     ("openrouter", "openrouter.ai", "/api/v1/chat/completions", false),

@@ -1,9 +1,6 @@
 //! The process itself: workers act one at a time, but in the middle of each other's callbacks.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeSet,
-};
+use std::cell::{Cell, RefCell};
 
 use meterr_core::{
     effect::{Callout, Effect, Verdict},
@@ -19,7 +16,7 @@ use serde_json::Value;
 use super::{
     Plan, Tally, Violation,
     collector::Collector,
-    reference::{Claim, Consumed, Reference, Subject, When},
+    reference::{Claim, Reference, Subject, When},
     scene::Scene,
     store::{LEARNED, LIMITS, RINGS, Shared},
     stream::Stream,
@@ -43,7 +40,7 @@ pub(super) struct Deferred {
     pub(super) exchange: u64,
     pub(super) claims: Vec<Claim>,
     pub(super) subject: Subject,
-    pub(super) consumed: Consumed,
+    pub(super) tokens: u64,
     /// It may have been taken on a later try.
     pub(super) in_doubt: bool,
 }
@@ -69,8 +66,6 @@ pub struct World {
     /// Root contexts for requests that are tried: on an empty store, and on copies of the store.
     pub(super) triers: [RefCell<Service>; 2],
     pub(super) tally: RefCell<Tally>,
-    /// Parts of amounts that were passed for sure: limit, whose counter, the end of the window, part.
-    pub(super) passed: RefCell<BTreeSet<(&'static str, String, String, &'static str)>>,
     pub(super) collector_is_well: Cell<bool>,
     /// Milliseconds since the epoch, and the latest that there ever was.
     pub(super) now: Cell<u64>,
@@ -116,7 +111,6 @@ impl World {
             under_way: RefCell::default(),
             triers: [0, 1].map(|seed| RefCell::new(service(&scene, seed))),
             tally: RefCell::default(),
-            passed: RefCell::default(),
             collector_is_well: Cell::new(true),
             now: Cell::new(now),
             latest: Cell::new(now),
@@ -214,11 +208,10 @@ impl World {
         let mut host =
             Host { store: &store, properties: &NoProperties, now: Timestamp::from_millis(now), effects: &mut effects };
         let verdict = run(worker, &mut host);
-        let is_whole = depth == 0 && self.interruptions.get() == interruptions;
         let mut ran = Ran {
-            is_whole,
+            is_whole: depth == 0 && self.interruptions.get() == interruptions,
             is_clean: self.errors.get() == errors,
-            when: Some(When { now, until: self.now.get(), is_whole }),
+            when: Some(When { now, until: self.now.get() }),
             learned: store.learned,
             ..Ran::default()
         };

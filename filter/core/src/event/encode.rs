@@ -3,7 +3,7 @@
 use super::{BackpressureState, UsageEvent};
 use crate::{
     backpressure,
-    json::write::Object,
+    json::write::{Object, array},
     limit::{Alert, LimitState, Subject, Unit, spec::Dimension},
     price::PicoUsd,
     time::Timestamp,
@@ -151,7 +151,7 @@ fn cost(event: &UsageEvent, data: &mut Object) {
 fn limits(event: &UsageEvent) -> Vec<u8> {
     let own = event.limits.iter().map(limit);
     let entries: Vec<Vec<u8>> = event.backpressure.iter().map(backpressure).chain(own).collect();
-    [b"[", entries.join(&b',').as_slice(), b"]"].concat()
+    array(&entries)
 }
 
 /// The provider does not say how much it allows: what is unknown is left out.

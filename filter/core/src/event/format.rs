@@ -10,7 +10,9 @@ use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
 
-use member::{Members, member};
+use member::members;
+
+use crate::json::write::{Object, array};
 
 /// How events are written for the collector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,21 +40,11 @@ impl Format {
     /// One body of some events.
     #[must_use]
     pub fn body(self, events: &[Vec<u8>]) -> Vec<u8> {
-        let bytes: usize = events.iter().map(|event| event.len().saturating_add(1)).sum();
-        let mut out = Vec::with_capacity(match self {
-            Self::OtlpLogs => bytes.saturating_mul(3),
-            Self::CloudEvents | Self::Ndjson => bytes.saturating_add(2),
-        });
         match self {
-            Self::CloudEvents => {
-                out.push(b'[');
-                separated(&mut out, events, |out, event| out.extend_from_slice(event));
-                out.push(b']');
-            }
-            Self::OtlpLogs => otlp::body(&mut out, events),
-            Self::Ndjson => events.iter().for_each(|event| line(&mut out, event)),
+            Self::CloudEvents => array(events),
+            Self::OtlpLogs => otlp::body(events),
+            Self::Ndjson => events.iter().flat_map(|event| line(event)).collect(),
         }
-        out
     }
 }
 
@@ -77,27 +69,23 @@ pub fn rejected_records(answer: &[u8]) -> Option<(u64, String)> {
     Some((rejected, message.chars().filter(|c| !c.is_control()).take(200).collect()))
 }
 
-fn separated<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Vec<u8>, T)) {
-    for (nth, item) in items.into_iter().enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
-        write(out, item);
-    }
+/// An event of our own making.
+fn text(event: &[u8]) -> &str {
+    core::str::from_utf8(event).unwrap_or_default()
 }
 
-fn line(out: &mut Vec<u8>, event: &[u8]) {
-    let merged = ["id", "time", "source", "type", "subject"];
-    let envelope = merged.into_iter().filter_map(|name| Some((name.as_bytes(), member(event, name)?)));
-    let data = Members::of(member(event, "data").unwrap_or_default());
-    out.push(b'{');
-    separated(out, envelope.chain(data), |out, (name, value)| {
-        out.push(b'"');
-        out.extend_from_slice(name);
-        out.extend_from_slice(b"\":");
-        out.extend_from_slice(value);
-    });
-    out.extend_from_slice(b"}\n");
+fn line(event: &[u8]) -> Vec<u8> {
+    let envelope = members(text(event));
+    let data = envelope.get("data").map(|data| members(data.get())).unwrap_or_default();
+    let merged = ["id", "time", "source", "type", "subject"].into_iter();
+    let merged = merged.filter_map(|name| Some((name, *envelope.get(name)?)));
+    let mut line = Object::with_capacity(event.len());
+    for (name, value) in merged.chain(data.iter().map(|(name, value)| (name.as_str(), *value))) {
+        line.json(name, value.get().as_bytes());
+    }
+    let mut line = line.finish();
+    line.push(b'\n');
+    line
 }
 
 #[cfg(test)]

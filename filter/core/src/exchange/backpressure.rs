@@ -1,5 +1,7 @@
 //! What the provider says of its own limits: asked before the request goes out, heard when the response comes back.
 
+use core::cell::OnceCell;
+
 use crate::{
     backpressure::{self, Asked, ErrorBody, Kept, Mode, REASON, Subject},
     effect::Verdict,
@@ -24,6 +26,8 @@ pub(super) struct Backpressure {
     family: RateLimitFamily,
     host: Vec<u8>,
     credential: Option<String>,
+    /// Once the model is known: whoever waits asks at each turn.
+    key: OnceCell<backpressure::Key>,
     /// A refusal whose headers do not say how long.
     body: Option<ErrorBody>,
     /// What came of asking, until it is counted.
@@ -43,6 +47,7 @@ impl Backpressure {
             family: target.rate_limits,
             host: authority.or_else(|| headers.get(":authority")).unwrap_or_default().to_vec(),
             credential: Identity::credential(headers, headers.get(":path").unwrap_or_default(), key),
+            key: OnceCell::new(),
             body: None,
             decision: None,
             state: None,
@@ -57,14 +62,10 @@ impl Open {
     }
 
     fn backpressure_key(&self) -> Option<backpressure::Key> {
-        let Backpressure { host, credential, .. } = self.backpressure.as_ref()?;
-        let subject = Subject {
-            provider: &self.provider,
-            host,
-            credential: credential.as_deref().unwrap_or_default(),
-            model: self.facts.model.as_deref()?,
-        };
-        Some(subject.key())
+        let Backpressure { host, credential, key, .. } = self.backpressure.as_ref()?;
+        let model = self.facts.model.as_deref()?;
+        let credential = credential.as_deref().unwrap_or_default();
+        Some(*key.get_or_init(|| Subject { provider: &self.provider, host, credential, model }.key()))
     }
 
     /// Until when the provider has said to wait, if it is to be obeyed.

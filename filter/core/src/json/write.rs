@@ -43,7 +43,8 @@ impl Object {
         self.name(name);
         let value = value.into();
         match u64::try_from(value) {
-            Ok(value) => digits(&mut self.out, value),
+            // Not by the detour over numbers of 128 bits, which WebAssembly does not have.
+            Ok(value) => self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
             Err(_) => self.out.extend_from_slice(value.to_string().as_bytes()),
         }
     }
@@ -75,20 +76,10 @@ impl Object {
     }
 }
 
-/// Writes a number without the detour over numbers of 128 bits, which WebAssembly does not have.
-fn digits(out: &mut Vec<u8>, mut value: u64) {
-    let from = out.len();
-    loop {
-        let digit = u8::try_from(value % 10).unwrap_or_default();
-        out.push(b'0'.saturating_add(digit));
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    if let Some(written) = out.get_mut(from..) {
-        written.reverse();
-    }
+/// An array of values that are JSON already.
+#[must_use]
+pub fn array(values: &[Vec<u8>]) -> Vec<u8> {
+    [b"[", values.join(&b',').as_slice(), b"]"].concat()
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {

@@ -139,14 +139,6 @@ impl Cell {
         self.seal(window);
     }
 
-    /// Time that has been used up for no unit: a bucket that a refund has emptied leaks from this instant on, or a clock that goes back would
-    /// have it leak sooner.
-    pub(super) fn rest(&mut self, window: Window) {
-        if matches!(window, Window::Bucket { .. }) && self.settled == 0 {
-            self.start = self.start.max(self.end);
-        }
-    }
-
     /// Moves a hold to the epoch that it is now, where its window is not over. One that was let go in the meantime is held again.
     pub(super) fn renew(&mut self, window: Window, mark: Mark, held: u64) -> Mark {
         match window {
@@ -223,6 +215,11 @@ impl Cell {
 
     /// Says until when the cell matters.
     fn seal(&mut self, window: Window) {
+        if matches!(window, Window::Bucket { .. }) && self.settled == 0 {
+            // A bucket that a refund has emptied leaks from this instant on: time that was used up for no unit would count twice where the
+            // clock goes back.
+            self.start = self.start.max(self.end);
+        }
         self.until = match window {
             Window::Fixed(_) => self.end,
             Window::Sliding { secs } => self.end.saturating_add(secs),

@@ -226,7 +226,6 @@ impl Reservation {
                 let Some(limit) = hold.limits.get(at) else { return };
                 let truth = charge.of(spec.unit);
                 cell.settle(spec.window, limit.mark, limit.held, truth);
-                cell.rest(spec.window);
                 let passed = cell.newly_passed(spec.window, limit.amount, &spec.notify_at, now);
                 let left = remaining(limit.amount, cell.used(spec.window, now));
                 results.push((
@@ -318,7 +317,6 @@ fn give_back(
             Some(charge) => cell.settle(spec.window, limit.mark, limit.held, charge.of(spec.unit)),
             None => cell.undo(spec.window, limit.mark, limit.held, limit.charged, limit.told),
         }
-        cell.rest(spec.window);
     })
 }
 

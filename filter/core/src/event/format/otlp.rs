@@ -1,10 +1,17 @@
 //! Events as log records of OTLP/HTTP JSON: lowerCamelCase names, 64-bit integers as texts, trace and span ids in hex.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
 use super::{
-    member::{Elements, Members, member, unquoted},
-    separated,
+    member::{elements, members, text},
+    text as whole,
 };
-use crate::time::Timestamp;
+use crate::{
+    json::write::{Object, array},
+    time::Timestamp,
+};
 
 /// Deepest value that keeps its shape. Those of our events have two levels.
 const MAX_DEPTH: u8 = 4;
@@ -43,152 +50,117 @@ const PROVIDERS: &[(&str, &str)] = &[
     ("xai", "x_ai"),
 ];
 
-fn named<'a>(table: &[(&str, &'a str)], name: &[u8]) -> Option<&'a str> {
-    table.iter().find(|(other, _)| other.as_bytes() == name).map(|(_, value)| *value)
+fn named<'a>(table: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
+    table.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
+}
+
+/// An object of these members, whose values are JSON already.
+fn object<const N: usize>(members: [(&str, Vec<u8>); N]) -> Vec<u8> {
+    let bytes = members.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(4)).sum();
+    let mut object = Object::with_capacity(bytes);
+    members.iter().for_each(|(name, value)| object.json(name, value));
+    object.finish()
 }
 
 /// One `ExportLogsServiceRequest`.
-pub(super) fn body(out: &mut Vec<u8>, events: &[Vec<u8>]) {
-    out.extend_from_slice(br#"{"resourceLogs":[{"resource":{"attributes":["#);
-    attribute(out, &[b"service.name"], br#""meterr""#);
+pub(super) fn body(events: &[Vec<u8>]) -> Vec<u8> {
+    let mut about = vec![attribute("service.name", br#""meterr""#)];
     // All events of a process have one source.
-    if let Some(source) = events.first().and_then(|event| member(event, "source")) {
-        out.push(b',');
-        attribute(out, &[b"service.instance.id"], source);
+    if let Some(source) = events.first().and_then(|event| members(whole(event)).get("source").copied()) {
+        about.push(attribute("service.instance.id", source.get().as_bytes()));
     }
-    out.extend_from_slice(br#"]},"scopeLogs":[{"scope":{"name":"meterr","version":""#);
-    out.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
-    out.extend_from_slice(br#""},"logRecords":["#);
-    separated(out, events, |out, event| record(out, event));
-    out.extend_from_slice(b"]}]}]}");
+    let records: Vec<Vec<u8>> = events.iter().map(|event| record(&members(whole(event)))).collect();
+    let mut scope = Object::with_capacity(64);
+    scope.text("name", "meterr");
+    scope.text("version", env!("CARGO_PKG_VERSION"));
+    let scope_logs = object([("scope", scope.finish()), ("logRecords", array(&records))]);
+    let resource = object([("attributes", array(&about))]);
+    let resource_logs = object([("resource", resource), ("scopeLogs", array(&[scope_logs]))]);
+    object([("resourceLogs", array(&[resource_logs]))])
 }
 
-fn record(out: &mut Vec<u8>, event: &[u8]) {
-    let data = member(event, "data").unwrap_or_default();
-    let text = |object, name| core::str::from_utf8(unquoted(member(object, name)?)?).ok();
-    let time = text(event, "time").and_then(Timestamp::from_rfc3339).map_or(0, |time| time.0);
-    let time = time.to_string();
-    let kind = text(event, "type").unwrap_or_default();
-    for part in [
-        r#"{"timeUnixNano":""#,
-        &time,
-        r#"","observedTimeUnixNano":""#,
-        &time,
-        r#"","severityNumber":9,"severityText":"INFO","eventName":""#,
-        // The version of an event's meaning is its `schema`.
-        kind.strip_suffix(".v1").unwrap_or(kind),
-        "\"",
-    ] {
-        out.extend_from_slice(part.as_bytes());
-    }
+fn record(event: &BTreeMap<String, &RawValue>) -> Vec<u8> {
+    let data = event.get("data").map(|data| members(data.get())).unwrap_or_default();
+    let of_event = |name: &str| event.get(name).and_then(|value| text(value)).unwrap_or_default();
+    let time = Timestamp::from_rfc3339(&of_event("time")).map_or(0, |time| time.0).to_string();
+    let kind = of_event("type");
+    let mut record = Object::with_capacity(4_096);
+    record.text("timeUnixNano", &time);
+    record.text("observedTimeUnixNano", &time);
+    record.number("severityNumber", 9_u64);
+    record.text("severityText", "INFO");
+    // The version of an event's meaning is its `schema`.
+    record.text("eventName", kind.strip_suffix(".v1").unwrap_or(&kind));
     for (name, key) in [("trace_id", "traceId"), ("span_id", "spanId")] {
-        if let Some(value) = member(data, name) {
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(key.as_bytes());
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(value);
+        if let Some(value) = data.get(name) {
+            record.json(key, value.get().as_bytes());
         }
     }
-    out.extend_from_slice(br#","attributes":["#);
-    let envelope = ["id", "source", "subject"].map(|name| (name.as_bytes(), member(event, name).unwrap_or(b"\"\"")));
-    separated(out, envelope, |out, (name, value)| attribute(out, &[b"meterr.", name], value));
-    for (name, value) in Members::of(data) {
-        attributes(out, name, value);
-    }
-    out.extend_from_slice(b"]}");
+    let envelope = ["id", "source", "subject"].into_iter().map(|name| {
+        let value = event.get(name).map_or(r#""""#, |value| value.get());
+        attribute(&format!("meterr.{name}"), value.as_bytes())
+    });
+    let members = data.iter().flat_map(|(name, value)| attributes(name, value.get()));
+    record.json("attributes", &array(&envelope.chain(members).collect::<Vec<_>>()));
+    record.finish()
 }
 
-/// What a member of `data` becomes; a comma is due before each.
-fn attributes(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// What a member of `data` becomes.
+fn attributes(name: &str, value: &str) -> Vec<Vec<u8>> {
+    let plain = || {
+        attribute(&named(ATTRIBUTES, name).map_or_else(|| format!("meterr.{name}"), str::to_owned), value.as_bytes())
+    };
     match name {
-        b"trace_id" | b"span_id" => return,
-        b"provider" => {
-            let known = unquoted(value).and_then(|id| named(PROVIDERS, id)).map(|name| format!("\"{name}\""));
-            out.push(b',');
-            attribute(out, &[b"gen_ai.provider.name"], known.as_ref().map_or(value, |name| name.as_bytes()));
+        "trace_id" | "span_id" => Vec::new(),
+        "provider" => {
+            let known = named(PROVIDERS, value.trim_matches('"')).map(|name| format!("\"{name}\""));
+            vec![attribute("gen_ai.provider.name", known.as_deref().unwrap_or(value).as_bytes()), plain()]
         }
-        b"finish_reason" => {
-            out.push(b',');
-            attribute(out, &[b"gen_ai.response.finish_reasons"], &[b"[", value, b"]"].concat());
-            return;
+        "finish_reason" => vec![attribute("gen_ai.response.finish_reasons", &array(&[value.as_bytes().to_vec()]))],
+        "labels" => {
+            let labels = members(value);
+            labels
+                .iter()
+                .map(|(label, value)| attribute(&format!("meterr.labels.{label}"), value.get().as_bytes()))
+                .collect()
         }
-        b"labels" => {
-            for (label, value) in Members::of(value) {
-                out.push(b',');
-                attribute(out, &[b"meterr.labels.", label], value);
-            }
-            return;
-        }
-        _ => {}
-    }
-    out.push(b',');
-    match named(ATTRIBUTES, name) {
-        Some(known) => attribute(out, &[known.as_bytes()], value),
-        None => attribute(out, &[b"meterr.", name], value),
+        _ => vec![plain()],
     }
 }
 
 /// A `KeyValue`.
-fn attribute(out: &mut Vec<u8>, key: &[&[u8]], value: &[u8]) {
-    out.extend_from_slice(b"{\"key\":\"");
-    key.iter().for_each(|part| out.extend_from_slice(part));
-    out.extend_from_slice(b"\",\"value\":");
-    any_value(out, value, 0);
-    out.push(b'}');
+fn attribute(key: &str, value: &[u8]) -> Vec<u8> {
+    key_value(key, whole(value), 0)
 }
 
-/// An `AnyValue` of a JSON value.
-fn any_value(out: &mut Vec<u8>, value: &[u8], depth: u8) {
-    let open = |out: &mut Vec<u8>, kind: &str| {
-        out.extend_from_slice(b"{\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\":");
-    };
+fn key_value(key: &str, value: &str, depth: u8) -> Vec<u8> {
+    let mut pair = Object::with_capacity(key.len().saturating_add(value.len()).saturating_add(48));
+    pair.text("key", key);
+    pair.json("value", &any_value(value, depth));
+    pair.finish()
+}
+
+/// An `AnyValue` of a JSON value. An integer stays exact as a text, and one that 64 bits do not hold becomes a text altogether.
+fn any_value(value: &str, depth: u8) -> Vec<u8> {
     let depth = depth.saturating_add(1);
-    match value.first() {
-        Some(b'"') => {
-            open(out, "stringValue");
-            out.extend_from_slice(value);
-        }
-        Some(b't' | b'f') => {
-            open(out, "boolValue");
-            out.extend_from_slice(value);
-        }
+    let values = |values: Vec<Vec<u8>>| object([("values", array(&values))]);
+    let mut any = Object::with_capacity(value.len().saturating_add(24));
+    match value.as_bytes().first() {
+        Some(b'"') => any.json("stringValue", value.as_bytes()),
+        Some(b't' | b'f') => any.json("boolValue", value.as_bytes()),
         Some(b'[') if depth <= MAX_DEPTH => {
-            open(out, "arrayValue");
-            out.extend_from_slice(b"{\"values\":[");
-            separated(out, Elements::of(value), |out, value| any_value(out, value, depth));
-            out.extend_from_slice(b"]}");
+            let values = values(elements(value).iter().map(|value| any_value(value.get(), depth)).collect());
+            any.json("arrayValue", &values);
         }
         Some(b'{') if depth <= MAX_DEPTH => {
-            open(out, "kvlistValue");
-            out.extend_from_slice(b"{\"values\":[");
-            separated(out, Members::of(value), |out, (name, value)| {
-                out.extend_from_slice(b"{\"key\":\"");
-                out.extend_from_slice(name);
-                out.extend_from_slice(b"\",\"value\":");
-                any_value(out, value, depth);
-                out.push(b'}');
-            });
-            out.extend_from_slice(b"]}");
+            let members = members(value);
+            let pairs = members.iter().map(|(name, value)| key_value(name, value.get(), depth)).collect();
+            any.json("kvlistValue", &values(pairs));
         }
-        Some(b'-' | b'0'..=b'9') => number(out, value),
-        _ => out.push(b'{'),
+        Some(b'-' | b'0'..=b'9') if value.parse::<i64>().is_ok() => any.text("intValue", value),
+        Some(b'-' | b'0'..=b'9') if value.contains(['.', 'e', 'E']) => any.json("doubleValue", value.as_bytes()),
+        Some(b'-' | b'0'..=b'9') => any.text("stringValue", value),
+        _ => {}
     }
-    out.push(b'}');
-}
-
-/// An integer stays exact as a text, and one that 64 bits do not hold becomes a text altogether.
-fn number(out: &mut Vec<u8>, value: &[u8]) {
-    let text = core::str::from_utf8(value).unwrap_or_default();
-    let (kind, quote) = if text.parse::<i64>().is_ok() {
-        ("{\"intValue\":", "\"")
-    } else if text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
-        ("{\"doubleValue\":", "")
-    } else {
-        ("{\"stringValue\":", "\"")
-    };
-    for part in [kind, quote, text, quote] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    any.finish()
 }
