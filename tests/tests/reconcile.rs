@@ -1,11 +1,6 @@
 //! `scripts/reconcile`: what stands in logs and not at the collector is sent, once.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::Path,
-    process::Command,
-};
+use std::{fs, io::Write as _, path::Path, process::Command};
 
 use meterr_tests::{
     calls::{chat, told},
