@@ -62,3 +62,7 @@ reconcile *args:
 # An OCI image layout of the filter, for oci:// URLs
 image *args:
     scripts/image {{args}}
+
+# The manifests of envoy/istio against the published CRDs, as `just istio --check`
+istio *args:
+    scripts/istio {{args}}

@@ -5,6 +5,7 @@ pub mod collector;
 pub mod envoy;
 pub mod estimated;
 pub mod example;
+pub mod istio;
 pub mod limits;
 pub mod line;
 pub mod prometheus;

@@ -26,6 +26,10 @@ use crate::{
     ratelimit::Mesh,
 };
 
+mod made;
+
+pub use made::Place;
+
 /// The filter.
 const MODULE: &str = "target/meterr.wasm";
 
