@@ -162,6 +162,9 @@ pub fn plugin_config(plugin: &Value, version: u32) -> Result<Value> {
     let env = spec["vmConfig"]["env"].as_array().cloned().unwrap_or_default();
     let (host, inline): (Vec<&Value>, Vec<&Value>) = env.iter().partition(|one| one["valueFrom"] == "HOST");
     let mut values = json!({ "ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION": version.to_string() });
+    if let Some(pull) = spec["imagePullPolicy"].as_str() {
+        values["ISTIO_META_WASM_IMAGE_PULL_POLICY"] = json!(pull);
+    }
     for one in inline {
         values[one["name"].as_str().context("a name")?] = one["value"].clone();
     }

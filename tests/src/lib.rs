@@ -6,6 +6,7 @@ pub mod envoy;
 pub mod estimated;
 pub mod example;
 pub mod istio;
+pub mod istiod;
 pub mod limits;
 pub mod line;
 pub mod prometheus;
