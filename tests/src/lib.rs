@@ -5,6 +5,7 @@ pub mod collector;
 pub mod envoy;
 pub mod estimated;
 pub mod example;
+pub mod ext_proc;
 pub mod istio;
 pub mod istiod;
 pub mod limits;
