@@ -232,5 +232,6 @@ fn err_header_hold_in_a_plugin_costs_two_seconds_a_request_and_is_counted() {
     assert_eq!(reply.status, 200);
     assert_fields(&stack.events(1)[0]["data"], &json!({ "outcome": "completed", "usage_status": "estimated" }));
     assert_eq!(stack.prometheus().count("meterr_errors_total", &[("code", "body_overdue")]), 1);
+    assert!(stack.envoy_log().contains("allow_on_headers_stop_iteration"), "{}", stack.envoy_log());
     stack.finish();
 }
