@@ -53,6 +53,11 @@ impl Open {
 
     pub(super) fn on_response_body(&mut self, body: &[u8], end: bool, host: &mut Host<'_>) -> Verdict {
         self.hear_body(body);
+        // What repeats an event that was passed on whole is passed on whole.
+        let may_repeat = !end && self.hider.as_ref().is_none_or(UsageChunkHider::is_between);
+        if may_repeat && self.meter.as_mut().is_some_and(|meter| meter.repeats(body)) {
+            return Verdict::Continue;
+        }
         if let Some(meter) = &mut self.meter {
             meter.push(body, host.now);
             if end {

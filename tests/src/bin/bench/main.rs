@@ -51,6 +51,9 @@ struct Arguments {
     /// Also with 1, 4 and 16 applicable limits, compared with none.
     #[arg(long)]
     limits: bool,
+    /// Also that other build of the filter.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Measures nothing in time: counts hostcalls, bytes and steps of one exchange of each kind, callback by callback.
     #[arg(long)]
     profile: bool,
@@ -79,10 +82,13 @@ fn main() -> Result<()> {
     arguments.workloads.sort_unstable();
     arguments.workloads.dedup();
     let mut subjects = Subject::ALWAYS.to_vec();
+    if arguments.against.is_some() {
+        subjects.push(Subject::Other);
+    }
     if arguments.limits {
         subjects.extend(Subject::LIMITS);
     }
-    let mut bench = Bench::new(Duration::from_secs_f64(arguments.seconds))?;
+    let mut bench = Bench::new(Duration::from_secs_f64(arguments.seconds), arguments.against)?;
     let begun = Instant::now();
     for round in 0..arguments.rounds {
         for &workload in &arguments.workloads {
@@ -107,16 +113,18 @@ struct Bench {
     provider: SocketAddr,
     epoch: Instant,
     slice: Duration,
+    /// The module of [`Subject::Other`].
+    other: Option<PathBuf>,
     samples: Samples,
 }
 
 impl Bench {
-    fn new(slice: Duration) -> Result<Self> {
+    fn new(slice: Duration, other: Option<PathBuf>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let replies = Arc::new(Replies::new());
         let epoch = Instant::now();
         let provider = runtime.block_on(upstream::provider(Arc::clone(&replies), epoch))?;
-        Ok(Self { runtime, replies, provider, epoch, slice, samples: Samples::default() })
+        Ok(Self { runtime, replies, provider, epoch, slice, other, samples: Samples::default() })
     }
 
     /// Fresh processes of all subjects, then slices of each in turn, in an order that changes with every turn.
@@ -124,7 +132,11 @@ impl Bench {
         let mut all = Vec::new();
         for &subject in subjects {
             let sink = self.runtime.block_on(Sink::start())?;
-            let running = Running::start(subject, self.provider, sink).with_context(|| subject.name())?;
+            let wasm = match (&self.other, subject) {
+                (Some(file), Subject::Other) => file.clone(),
+                _ => subject.wasm()?,
+            };
+            let running = Running::start(subject, wasm, self.provider, sink).with_context(|| subject.name())?;
             let client = self.runtime.block_on(Client::open(running.envoy.listener, workload, self.epoch))?;
             all.push((running, client));
         }

@@ -196,6 +196,11 @@ impl Snapshot {
         self.terminal || ((self.finish_reason.is_some() || self.sums.is_some()) && !self.is_truncated)
     }
 
+    /// Whether `later` says the same, but for the text that the model wrote.
+    pub(super) fn differs_in_text_only(&self, later: &Self) -> bool {
+        *later == Self { text: later.text, text_bytes: later.text_bytes, ..self.clone() }
+    }
+
     /// Whether something was used that has a price of its own, and that the usage leaves out.
     #[must_use]
     pub const fn has_unpriced_use(&self) -> bool {
