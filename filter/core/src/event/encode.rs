@@ -3,7 +3,7 @@
 use super::{BackpressureState, UsageEvent};
 use crate::{
     backpressure,
-    json::write::{Object, array},
+    json::write::Object,
     limit::{Alert, LimitState, Subject, Unit, spec::Dimension},
     price::PicoUsd,
     time::Timestamp,
@@ -19,7 +19,7 @@ const USUAL: usize = 2_048;
 #[must_use]
 pub fn encode(event: &UsageEvent, source: &str, writer: u64, seq: u64) -> Vec<u8> {
     let mut out = envelope(USUAL, &event.id_text(), source, "ai.meterr.usage.v1", &event.tenant, event.time);
-    out.json("data", &data(event, writer, seq));
+    out.object("data", |data| self::data(event, writer, seq, data));
     out.finish()
 }
 
@@ -35,17 +35,12 @@ fn envelope(room: usize, id: &str, source: &str, kind: &str, subject: &str, time
     out
 }
 
-fn data(event: &UsageEvent, writer: u64, seq: u64) -> Vec<u8> {
-    let mut data = Object::with_capacity(USUAL);
+fn data(event: &UsageEvent, writer: u64, seq: u64, data: &mut Object) {
     data.text("tenant", &event.tenant);
     data.maybe_text("user", event.user.as_deref());
     data.maybe_text("key_id", event.key_id.as_deref());
     if !event.labels.is_empty() {
-        let mut labels = Object::with_capacity(128);
-        for (name, value) in &event.labels {
-            labels.text(name, value);
-        }
-        data.json("labels", &labels.finish());
+        data.object("labels", |labels| event.labels.iter().for_each(|(name, value)| labels.text(name, value)));
     }
     data.text("provider", &event.provider);
     data.text("dialect", event.dialect);
@@ -62,11 +57,15 @@ fn data(event: &UsageEvent, writer: u64, seq: u64) -> Vec<u8> {
     data.maybe_number("status", event.status.map(u64::from));
     data.text("outcome", event.outcome.code());
     data.maybe_text("reason", event.reason);
-    usage(event, &mut data);
-    cost(event, &mut data);
+    usage(event, data);
+    cost(event, data);
     data.flag("billable", event.billable);
     if !event.limits.is_empty() || event.backpressure.is_some() {
-        data.json("limits", &limits(event));
+        let own = event.limits.iter().map(Entry::Own);
+        data.objects("limits", event.backpressure.iter().map(Entry::Provider).chain(own), |entry, of| match of {
+            Entry::Provider(state) => backpressure(state, entry),
+            Entry::Own(state) => limit(state, entry),
+        });
     }
     data.maybe_number("queue_ms", event.queue_ms);
     data.number("duration_ms", event.duration_ms);
@@ -78,7 +77,6 @@ fn data(event: &UsageEvent, writer: u64, seq: u64) -> Vec<u8> {
     data.text("writer", &hex(writer));
     data.number("seq", seq);
     data.number("schema", SCHEMA);
-    data.finish()
 }
 
 fn usage(event: &UsageEvent, data: &mut Object) {
@@ -148,15 +146,14 @@ fn cost(event: &UsageEvent, data: &mut Object) {
     data.maybe_text("price_version", cost.price_version.as_deref());
 }
 
-fn limits(event: &UsageEvent) -> Vec<u8> {
-    let own = event.limits.iter().map(limit);
-    let entries: Vec<Vec<u8>> = event.backpressure.iter().map(backpressure).chain(own).collect();
-    array(&entries)
+/// An entry of the event's `limits`.
+enum Entry<'a> {
+    Provider(&'a BackpressureState),
+    Own(&'a LimitState),
 }
 
 /// The provider does not say how much it allows: what is unknown is left out.
-fn backpressure(state: &BackpressureState) -> Vec<u8> {
-    let mut entry = Object::with_capacity(160);
+fn backpressure(state: &BackpressureState, entry: &mut Object) {
     entry.text("id", backpressure::LIMIT_ID);
     entry.text("unit", Unit::Requests.code());
     entry.number("held", 0);
@@ -165,20 +162,17 @@ fn backpressure(state: &BackpressureState) -> Vec<u8> {
     entry.text("reset_at", &state.until.rfc3339());
     entry.text("decision", if state.is_rejected { "rejected" } else { "admitted" });
     entry.flag("would_reject", true);
-    entry.finish()
 }
 
-fn limit(state: &LimitState) -> Vec<u8> {
-    let mut entry = Object::with_capacity(160);
+fn limit(state: &LimitState, entry: &mut Object) {
     entry.text("id", &state.id);
     entry.text("unit", state.unit.code());
-    amounts(state, &mut entry);
+    amounts(state, entry);
     entry.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
     entry.text("decision", state.decision);
     if let Some(would_reject) = state.would_reject {
         entry.flag("would_reject", would_reject);
     }
-    entry.finish()
 }
 
 /// Amounts of money are texts, all others numbers.

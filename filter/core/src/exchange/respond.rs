@@ -47,7 +47,7 @@ impl Open {
         let fits = length.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
         let may_hold = self.setup.config.header_hold && !self.is_upgraded();
         self.hold_reply = tags == ResponseHeaders::Usage && may_hold && !meter.is_stream() && fits && !end;
-        self.meter = Some(meter);
+        self.meter = Some(Box::new(meter));
         if self.hold_reply { Verdict::Pause } else { Verdict::Continue }
     }
 
@@ -79,7 +79,7 @@ impl Open {
 
     /// Whether the time of the first output is known, and no other is asked for.
     pub(super) fn is_timed(&self) -> bool {
-        !self.hears_body() && self.meter.as_ref().is_some_and(Meter::has_output)
+        !self.hears_body() && self.meter.as_ref().is_some_and(|meter| meter.has_output())
     }
 
     pub(super) const fn wants_response_body(&self) -> bool {

@@ -115,7 +115,11 @@ impl SseFramer {
     #[must_use]
     pub fn is_between(&self) -> bool {
         let is_line_end = self.ends_pending || self.after_cr;
-        (self.mark == 0 || self.mark == BYTE_ORDER_MARK.len()) && self.at_line_start && !is_line_end && !self.has_data && self.event.is_empty()
+        (self.mark == 0 || self.mark == BYTE_ORDER_MARK.len())
+            && self.at_line_start
+            && !is_line_end
+            && !self.has_data
+            && self.event.is_empty()
     }
 
     /// Whether the byte belongs to a byte order mark at the start of the stream.

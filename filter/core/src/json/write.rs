@@ -62,6 +62,33 @@ impl Object {
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
+    /// An object, written in place.
+    pub fn object(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
+        self.name(name);
+        self.within(write);
+    }
+
+    /// An array of objects, written in place.
+    pub fn objects<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
+        self.name(name);
+        self.out.push(b'[');
+        for (nth, item) in items.into_iter().enumerate() {
+            if nth > 0 {
+                self.out.push(b',');
+            }
+            self.within(|object| write(object, item));
+        }
+        self.out.push(b']');
+    }
+
+    fn within(&mut self, write: impl FnOnce(&mut Self)) {
+        self.out.push(b'{');
+        self.is_empty = true;
+        write(self);
+        self.out.push(b'}');
+        self.is_empty = false;
+    }
+
     /// A value that is JSON already.
     pub fn json(&mut self, name: &str, value: &[u8]) {
         self.name(name);
@@ -83,7 +110,9 @@ pub fn array(values: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {
-    if !value.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+    // Without a way out, so that many bytes are looked at at once.
+    let is_special = |byte| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if !value.bytes().fold(false, |any, byte| any | is_special(byte)) {
         out.push(b'"');
         out.extend_from_slice(value.as_bytes());
         out.push(b'"');
@@ -113,6 +142,12 @@ mod tests {
         let parsed: serde_json::Value = serde_json::from_slice(&object.finish()).expect("JSON");
         assert_eq!(parsed, serde_json::json!({ "a": "q\"\n\u{1}é", "b": -5, "c": true, "d": [1], "e\"\\\n": false }));
         assert_eq!(Object::with_capacity(0).finish(), b"{}");
+        let mut nested = Object::with_capacity(0);
+        nested.object("a", |_| {});
+        nested.objects("b", [1, 2], |object, number| object.number("n", number));
+        nested.objects("c", [(); 0], |_, ()| {});
+        nested.flag("d", true);
+        assert_eq!(nested.finish(), br#"{"a":{},"b":[{"n":1},{"n":2}],"c":[],"d":true}"#);
         let mut numbers = Object::with_capacity(0);
         numbers.number("a", 0);
         numbers.number("b", 1_234_567_890);

@@ -270,7 +270,7 @@ impl Meter {
         let snapshot = &mut self.records.snapshot;
         if snapshot.sums.is_some() {
             snapshot.sum();
-            snapshot.counters = snapshot.sums.unwrap_or_default();
+            snapshot.counters = snapshot.sums.as_deref().copied().unwrap_or_default();
         }
     }
 
@@ -278,6 +278,12 @@ impl Meter {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.records.snapshot.clone()
+    }
+
+    /// What the response has said, at its end.
+    #[must_use]
+    pub fn into_snapshot(self) -> Snapshot {
+        self.records.snapshot
     }
 }
 
