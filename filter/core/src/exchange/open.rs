@@ -234,6 +234,7 @@ pub(super) fn rewrite(target: &Target, identity: &Identity, host: &mut Host<'_>)
 }
 
 /// The bytes of a text, which are static if it is.
+#[expect(clippy::ptr_arg, reason = "what is static is to stay so")]
 pub(super) fn bytes_of(text: &Cow<'static, str>) -> Cow<'static, [u8]> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),

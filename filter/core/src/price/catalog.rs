@@ -328,6 +328,7 @@ impl Model {
 }
 
 /// Powers of ten: to calculate one takes longer than all else about a price.
+#[expect(clippy::indexing_slicing, reason = "a constant: it would not compile")]
 static POWERS: [u128; 38] = {
     let mut powers = [1; 38];
     let mut exponent = 1;

@@ -75,7 +75,7 @@ impl Kind<'_> {
 
 impl<'a> Kind<'a> {
     /// The provider's other models, from which is learned what is common to them. What is in no text is in no two models the same.
-    pub(super) fn others(&self) -> Option<Kind<'a>> {
+    pub(super) fn others(&self) -> Option<Self> {
         (self.model.is_some() && self.shape != Shape::More).then_some(Self { model: None, ..*self })
     }
 }
