@@ -40,7 +40,7 @@ fn data(event: &UsageEvent, writer: u64, seq: u64, data: &mut Object) {
     data.maybe_text("user", event.user.as_deref());
     data.maybe_text("key_id", event.key_id.as_deref());
     if !event.labels.is_empty() {
-        data.object("labels", |labels| event.labels.iter().for_each(|(name, value)| labels.text(name, value)));
+        data.object("labels", |labels| event.labels.iter().for_each(|(name, value)| labels.labelled(name, value)));
     }
     data.text("provider", &event.provider);
     data.text("dialect", event.dialect);
@@ -128,7 +128,7 @@ fn usage(event: &UsageEvent, data: &mut Object) {
 
 fn cost(event: &UsageEvent, data: &mut Object) {
     let cost = &event.cost;
-    let mut money = |name: &str, amount: Option<PicoUsd>| {
+    let mut money = |name: &'static str, amount: Option<PicoUsd>| {
         if let Some(amount) = amount {
             data.text(name, &amount.to_string());
         }
@@ -188,7 +188,7 @@ fn amounts(state: &LimitState, entry: &mut Object) {
     }
 }
 
-fn amount(entry: &mut Object, name: &str, unit: Unit, number: i64) {
+fn amount(entry: &mut Object, name: &'static str, unit: Unit, number: i64) {
     if unit == Unit::Usd { entry.text(name, &unit.show(number)) } else { entry.number(name, number) }
 }
 
@@ -227,7 +227,7 @@ pub fn alert(
             Dimension::Model => data.text("request_model", value),
             Dimension::Label(name) => {
                 has_labels = true;
-                labels.text(name, value);
+                labels.labelled(name, value);
             }
         }
     }

@@ -16,30 +16,43 @@ impl Object {
         Self { out, is_empty: true }
     }
 
-    fn name(&mut self, name: &str) {
+    fn comma(&mut self) {
         if !core::mem::take(&mut self.is_empty) {
             self.out.push(b',');
         }
-        // A label has the name that the operator gave it.
-        text(&mut self.out, name);
-        self.out.push(b':');
+    }
+
+    /// Names that stand in the code are plain words: nothing in them is to be escaped.
+    fn name(&mut self, name: &'static str) {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     /// A text.
-    pub fn text(&mut self, name: &str, value: &str) {
+    pub fn text(&mut self, name: &'static str, value: &str) {
         self.name(name);
         text(&mut self.out, value);
     }
 
+    /// A text under a name that somebody else has given, such as a label's.
+    pub fn labelled(&mut self, name: &str, value: &str) {
+        self.comma();
+        text(&mut self.out, name);
+        self.out.push(b':');
+        text(&mut self.out, value);
+    }
+
     /// A text, unless it is unknown.
-    pub fn maybe_text(&mut self, name: &str, value: Option<&str>) {
+    pub fn maybe_text(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
     /// An integer.
-    pub fn number(&mut self, name: &str, value: impl Into<i128>) {
+    pub fn number(&mut self, name: &'static str, value: impl Into<i128>) {
         self.name(name);
         let value = value.into();
         match u64::try_from(value) {
@@ -50,26 +63,39 @@ impl Object {
     }
 
     /// An integer, unless it is unknown.
-    pub fn maybe_number(&mut self, name: &str, value: Option<u64>) {
+    pub fn maybe_number(&mut self, name: &'static str, value: Option<u64>) {
         if let Some(value) = value {
             self.number(name, value);
         }
     }
 
+    /// A value that is JSON already, under a name that somebody else has given.
+    pub fn labelled_json(&mut self, name: &str, value: &[u8]) {
+        self.comma();
+        text(&mut self.out, name);
+        self.out.push(b':');
+        self.out.extend_from_slice(value);
+    }
+
     /// `true` or `false`.
-    pub fn flag(&mut self, name: &str, value: bool) {
+    pub fn flag(&mut self, name: &'static str, value: bool) {
         self.name(name);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// An object, written in place.
-    pub fn object(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
+    pub fn object(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
         self.name(name);
         self.within(write);
     }
 
     /// An array of objects, written in place.
-    pub fn objects<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
+    pub fn objects<T>(
+        &mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
         self.name(name);
         self.out.push(b'[');
         for (nth, item) in items.into_iter().enumerate() {
@@ -90,7 +116,7 @@ impl Object {
     }
 
     /// A value that is JSON already.
-    pub fn json(&mut self, name: &str, value: &[u8]) {
+    pub fn json(&mut self, name: &'static str, value: &[u8]) {
         self.name(name);
         self.out.extend_from_slice(value);
     }
@@ -138,9 +164,9 @@ mod tests {
         object.number("b", -5_i64);
         object.flag("c", true);
         object.json("d", b"[1]");
-        object.flag("e\"\\\n", false);
+        object.labelled("e\"\\\n", "\t");
         let parsed: serde_json::Value = serde_json::from_slice(&object.finish()).expect("JSON");
-        assert_eq!(parsed, serde_json::json!({ "a": "q\"\n\u{1}é", "b": -5, "c": true, "d": [1], "e\"\\\n": false }));
+        assert_eq!(parsed, serde_json::json!({ "a": "q\"\n\u{1}é", "b": -5, "c": true, "d": [1], "e\"\\\n": "\t" }));
         assert_eq!(Object::with_capacity(0).finish(), b"{}");
         let mut nested = Object::with_capacity(0);
         nested.object("a", |_| {});

@@ -24,7 +24,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use meterr_tests::{
-    vm::Measured,
+    vm::{self, Measured},
     workload::{Replies, Workload},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -57,6 +57,9 @@ struct Arguments {
     /// Measures nothing in time: counts hostcalls, bytes and steps of one exchange of each kind, callback by callback.
     #[arg(long)]
     profile: bool,
+    /// Measures nothing in time: what an exchange costs in counts as tenants, limits and provider rows grow in number.
+    #[arg(long)]
+    scale: bool,
     /// Writes the results here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -74,6 +77,10 @@ fn main() -> Result<()> {
     ensure!((0.1..=60.0).contains(&arguments.seconds), "--seconds: from 0.1 to 60");
     if arguments.profile {
         print!("{}", report::profile(&Measured::of(&Subject::Meterr.wasm()?)?));
+        return Ok(());
+    }
+    if arguments.scale {
+        print!("{}", report::scale(&vm::scale(&Subject::Meterr.wasm()?)?));
         return Ok(());
     }
     if arguments.workloads.is_empty() {
