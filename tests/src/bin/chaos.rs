@@ -1,0 +1,31 @@
+//! Runs chaos for a while and prints the three ledgers: see `scripts/chaos --help`.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use meterr_tests::chaos::{Plan, run};
+
+/// Runs chaos and compares three ledgers. Exits with 0 only if nothing is lost and nothing counts twice.
+#[derive(Parser)]
+struct Arguments {
+    /// Length of the schedule, in minutes.
+    #[arg(long, value_name = "M", default_value_t = 0.4)]
+    minutes: f64,
+    /// Of schedule and traffic.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Tells each step when it happens.
+    #[arg(long)]
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let Ok(length) = Duration::try_from_secs_f64(arguments.minutes * 60.0) else {
+        eprintln!("error: --minutes is no length of time");
+        return ExitCode::from(2);
+    };
+    let report = run(&Plan { seed: arguments.seed, length, verbose: arguments.verbose });
+    println!("{report}");
+    if report.breaches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,245 @@
+//! Compares what the provider served, what stands in the access log, and what the collector has.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::load::Record;
+use crate::{envoy::FLUSH_MS, traffic::Balance};
+
+/// What may come to one flush interval before a SIGKILL: Envoy's main thread, which asks for the flush, builds a VM at each change of the
+/// configuration meanwhile, and the machine may have other things to do.
+const LATE: Duration = Duration::from_secs(2);
+
+/// When a SIGKILL was sent, and when the process was gone.
+pub type Kill = (Instant, Instant);
+
+/// What all know in the end.
+#[derive(Debug)]
+pub struct Evidence<'e> {
+    /// `x-request-id` of each exchange that the provider served.
+    pub ledger: &'e [String],
+    /// What the clients know, by that id.
+    pub records: &'e BTreeMap<String, Record>,
+    /// The access log of all processes.
+    pub access_log: &'e str,
+    /// The collector's usage events.
+    pub events: &'e [Value],
+    /// Its gap report.
+    pub gaps: &'e [Value],
+    /// Every SIGKILL.
+    pub kills: &'e [Kill],
+}
+
+/// What the comparison says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The provider's ledger and the collector's events; what a SIGKILL may cost is not among the lost.
+    pub balance: Balance,
+    /// Lines of the access log.
+    pub lines: usize,
+    /// Lines that cannot be read: a SIGKILL cuts one at most.
+    pub cut_lines: usize,
+    /// Exchanges in the provider's ledger that the access log has a line of.
+    pub logged: usize,
+    /// … that it has none of, though no SIGKILL explains it.
+    pub unlogged: Vec<String>,
+    /// Events in the access log that the collector has not.
+    pub undelivered: Vec<String>,
+    /// Events that tell other tokens than the provider did.
+    pub wrong: Vec<String>,
+    /// Exchanges without an event that were in flight at a SIGKILL.
+    pub lost_in_flight: usize,
+    /// … that had ended, but not longer before it than Envoy may keep a line in memory.
+    pub lost_unflushed: usize,
+    /// How long before, for the one that had ended first.
+    pub oldest_unflushed: Duration,
+    /// Sequence numbers that nobody has.
+    pub missing_seqs: u64,
+    /// Of any exchange that has no event, also of those that never came to the provider: each may have taken a sequence number along.
+    pub explained_seqs: u64,
+}
+
+/// How an exchange may be lost.
+enum Bound {
+    InFlight,
+    Unflushed(Duration),
+}
+
+fn bound(record: &Record, kills: &[Kill]) -> Option<Bound> {
+    let of_kill = |(before, after): &Kill| {
+        if record.begun > *after {
+            return None;
+        }
+        let Some(age) = record.ended.and_then(|ended| before.checked_duration_since(ended)) else {
+            return Some(Bound::InFlight);
+        };
+        (age <= Duration::from_millis(FLUSH_MS) + LATE).then_some(Bound::Unflushed(age))
+    };
+    kills.iter().find_map(of_kill)
+}
+
+/// Compares.
+#[must_use]
+pub fn judge(evidence: &Evidence<'_>) -> Verdict {
+    let mut verdict = Verdict { balance: Balance::of(evidence.ledger, evidence.events), ..Verdict::default() };
+    let (mut logged, mut settled) = (BTreeSet::new(), Vec::new());
+    for line in evidence.access_log.lines() {
+        verdict.lines += 1;
+        let Ok(line) = serde_json::from_str::<Value>(line) else {
+            verdict.cut_lines += 1;
+            continue;
+        };
+        logged.extend(line["request_id"].as_str().map(str::to_owned));
+        let event = line["meterr"].as_str().and_then(|event| serde_json::from_str::<Value>(event).ok());
+        settled.extend(event.and_then(|event| Some(event["id"].as_str()?.to_owned())));
+    }
+    let ids: BTreeSet<&str> = evidence.events.iter().filter_map(|event| event["id"].as_str()).collect();
+    verdict.undelivered = settled.into_iter().filter(|id| !ids.contains(id.as_str())).collect();
+
+    let explained = |id: &String| evidence.records.get(id).and_then(|record| bound(record, evidence.kills));
+    let served: BTreeSet<&String> = evidence.ledger.iter().collect();
+    verdict.logged = served.iter().filter(|id| logged.contains(**id)).count();
+    let unlogged = served.iter().filter(|id| !logged.contains(**id) && explained(id).is_none());
+    verdict.unlogged = unlogged.map(|id| (*id).clone()).collect();
+    for id in std::mem::take(&mut verdict.balance.lost) {
+        match explained(&id) {
+            Some(Bound::InFlight) => verdict.lost_in_flight += 1,
+            Some(Bound::Unflushed(age)) => {
+                verdict.lost_unflushed += 1;
+                verdict.oldest_unflushed = verdict.oldest_unflushed.max(age);
+            }
+            None => verdict.balance.lost.push(id),
+        }
+    }
+
+    let metered: BTreeSet<&str> =
+        evidence.events.iter().filter_map(|event| event["data"]["request_id"].as_str()).collect();
+    let without = evidence.records.keys().filter(|id| !metered.contains(id.as_str()));
+    verdict.explained_seqs = without.filter(|id| explained(id).is_some()).count() as u64;
+    let size = |gap: &Value| (gap["to"].as_u64().unwrap_or(0) + 1).saturating_sub(gap["from"].as_u64().unwrap_or(0));
+    verdict.missing_seqs = evidence.gaps.iter().map(size).sum();
+
+    for event in evidence.events.iter().filter(|event| event["data"]["usage_status"] == "reported") {
+        let data = &event["data"];
+        let Some(id) = data["request_id"].as_str() else { continue };
+        let seen = (data["input_tokens"].as_u64(), data["output_tokens"].as_u64());
+        let told = evidence.records.get(id).map(|record| (Some(record.tokens.0), Some(record.tokens.1)));
+        if told != Some(seen) {
+            verdict.wrong.push(format!("{id}: {seen:?} instead of {told:?}"));
+        }
+    }
+    verdict
+}
+
+impl Verdict {
+    /// Exchanges without an event that a SIGKILL explains.
+    #[must_use]
+    pub const fn lost_within_bound(&self) -> usize {
+        self.lost_in_flight + self.lost_unflushed
+    }
+
+    /// What is not as it must be.
+    #[must_use]
+    pub fn breaches(&self, kills: usize) -> Vec<String> {
+        let balance = &self.balance;
+        let mut breaches = Vec::new();
+        for (what, ids) in [
+            ("lost", &balance.lost),
+            ("metered twice", &balance.twice),
+            ("metered and never served", &balance.invented),
+            ("served and not in the access log", &self.unlogged),
+            ("in the access log and not at the collector", &self.undelivered),
+            ("with wrong tokens", &self.wrong),
+        ] {
+            if !ids.is_empty() {
+                breaches.push(format!("{} {what}: {:?}", ids.len(), ids.iter().take(10).collect::<Vec<_>>()));
+            }
+        }
+        if self.missing_seqs > self.explained_seqs {
+            breaches.push(format!(
+                "{} sequence numbers are missing, SIGKILL explains {} at most",
+                self.missing_seqs, self.explained_seqs
+            ));
+        }
+        if self.cut_lines > kills {
+            breaches.push(format!("{} lines of the access log are cut, by {kills} SIGKILLs", self.cut_lines));
+        }
+        breaches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(request: &str, seq: u64) -> Value {
+        json!({ "id": format!("e-{request}"), "data": { "request_id": request, "usage_status": "reported", "seq": seq,
+                "input_tokens": 1, "output_tokens": 2 } })
+    }
+
+    fn line(request: &str, event: &Value) -> String {
+        json!({ "request_id": request, "meterr": event.to_string() }).to_string() + "\n"
+    }
+
+    #[test]
+    fn ok_what_a_sigkill_explains_is_told_apart_from_what_is_lost() {
+        let kill = Instant::now() + Duration::from_secs(60);
+        let before = |secs: u64| kill - Duration::from_secs(secs);
+        let record =
+            |begun: u64, ended: Option<u64>| Record { begun: before(begun), ended: ended.map(before), tokens: (1, 2) };
+        let records = BTreeMap::from([
+            ("told".to_owned(), record(50, Some(49))),
+            ("early".to_owned(), record(50, Some(40))),
+            ("late".to_owned(), record(50, Some(1))),
+            ("open".to_owned(), record(50, None)),
+        ]);
+        let ledger = ["told", "early", "late", "open"].map(str::to_owned);
+        let events = [event("told", 1)];
+        let gaps = [json!({ "from": 2, "to": 4 })];
+        let log = line("told", &events[0]);
+        let kills = [(kill, kill)];
+        let verdict = judge(&Evidence {
+            ledger: &ledger,
+            records: &records,
+            access_log: &log,
+            events: &events,
+            gaps: &gaps,
+            kills: &kills,
+        });
+        assert_eq!(verdict.balance.lost, ["early"]);
+        assert_eq!((verdict.lost_in_flight, verdict.lost_unflushed), (1, 1));
+        assert_eq!(verdict.oldest_unflushed, Duration::from_secs(1));
+        assert_eq!((verdict.missing_seqs, verdict.explained_seqs), (3, 2));
+        assert_eq!(verdict.unlogged, ["early"]);
+        assert_eq!(verdict.breaches(1).len(), 3);
+    }
+
+    #[test]
+    fn ok_what_the_log_has_and_the_collector_has_not_and_wrong_tokens_are_breaches() {
+        let now = Instant::now();
+        let records = BTreeMap::from([
+            ("a".to_owned(), Record { begun: now, ended: Some(now), tokens: (1, 2) }),
+            ("b".to_owned(), Record { begun: now, ended: Some(now), tokens: (7, 7) }),
+        ]);
+        let ledger = ["a", "b"].map(str::to_owned);
+        let (a, b) = (event("a", 1), event("b", 2));
+        let log = line("a", &a) + &line("b", &b) + "{\"request_id\":\"c";
+        let verdict = judge(&Evidence {
+            ledger: &ledger,
+            records: &records,
+            access_log: &log,
+            events: &[b],
+            gaps: &[],
+            kills: &[],
+        });
+        assert_eq!((&verdict.undelivered[..], verdict.wrong.len(), verdict.cut_lines), (&["e-a".to_owned()][..], 1, 1));
+        assert_eq!((verdict.logged, verdict.lines, &verdict.balance.lost[..]), (2, 3, &["a".to_owned()][..]));
+        assert_eq!(verdict.breaches(0).len(), 4);
+    }
+}

@@ -1,0 +1,313 @@
+//! A run of chaos: clients that go on, a collector that is ill in turns, an Envoy that crashes, changes and dies; and the comparison of
+//! three ledgers in the end: what the provider served, what Envoy's access log says, what the collector has.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub mod judge;
+pub mod load;
+pub mod schedule;
+
+use judge::{Evidence, Kill, Verdict};
+use load::{Address, Load, Records};
+use schedule::{Action, Blow, Fault, Step};
+
+use crate::{
+    calls::chat,
+    stack::{Options, Stack},
+    traffic::reconcile,
+    watched::Part,
+};
+
+/// Clients at once.
+const CLIENTS: u64 = 24;
+/// How long events may take at most to come by themselves after the last blow: a lease of a dead VM, and some.
+const BY_THEMSELVES: Duration = Duration::from_secs(15);
+
+/// What a run is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Of schedule and traffic.
+    pub seed: u64,
+    /// Of the schedule; what is in flight then ends, and is compared.
+    pub length: Duration,
+    /// Whether each step is told when it happens.
+    pub verbose: bool,
+}
+
+/// What a run was.
+#[derive(Debug)]
+pub struct Report {
+    /// How often each kind of thing happened.
+    pub actions: BTreeMap<String, usize>,
+    /// Exchanges that clients began.
+    pub begun: usize,
+    /// Exchanges in the provider's ledger.
+    pub served: usize,
+    /// Distinct events at the collector before `scripts/reconcile`.
+    pub by_themselves: usize,
+    /// … and after.
+    pub events: usize,
+    /// Events that came once more, and were kept once.
+    pub duplicates: u64,
+    /// Panics of VMs that nobody asked for.
+    pub panics: usize,
+    /// What `scripts/reconcile` printed.
+    pub reconciled: String,
+    /// The comparison.
+    pub verdict: Verdict,
+    /// What is not as it must be: nothing, or the run has failed.
+    pub breaches: Vec<String>,
+    /// Where logs and events are kept, of a run that has failed.
+    pub kept: Option<PathBuf>,
+}
+
+struct Run {
+    stack: Stack,
+    address: Address,
+    records: Arc<Records>,
+    kills: Vec<Kill>,
+    actions: BTreeMap<String, usize>,
+    /// The collector is ended.
+    is_down: bool,
+    changes: u64,
+    crashes: usize,
+}
+
+/// Makes a run.
+///
+/// # Panics
+/// If one of the parts does not start, or Envoy refuses a change.
+#[must_use]
+pub fn run(plan: &Plan) -> Report {
+    let steps = schedule::schedule(plan.seed, plan.length);
+    let stack = Stack::start(&Options {
+        module: "target/crash.wasm",
+        watched: &[Part::Filter, Part::Listener],
+        // Old configurations are to end within the run.
+        arguments: &["--drain-time-s", "3"],
+        ..Options::default()
+    });
+    let address = Arc::new(Mutex::new(stack.envoy().listener));
+    let records = Arc::new(Records::default());
+    let load = Load::start(CLIENTS, plan.seed, &address, &records);
+    let mut run = Run {
+        stack,
+        address,
+        records,
+        kills: Vec::new(),
+        actions: BTreeMap::new(),
+        is_down: false,
+        changes: 0,
+        crashes: 0,
+    };
+    let begun = Instant::now();
+    for step in &steps {
+        thread::sleep(step.at.saturating_sub(begun.elapsed()));
+        if plan.verbose {
+            println!("{:7.2} s  {:?}", begun.elapsed().as_secs_f64(), step.action);
+        }
+        run.take(step);
+    }
+    thread::sleep(plan.length.saturating_sub(begun.elapsed()));
+    load.stop();
+    run.end()
+}
+
+impl Run {
+    fn take(&mut self, step: &Step) {
+        let kind = match step.action {
+            Action::Fault(fault) => {
+                self.fall_ill(fault);
+                format!("collector: {fault:?}")
+            }
+            Action::Heal => {
+                self.heal();
+                return;
+            }
+            Action::Blow(blow) => {
+                self.strike(blow);
+                format!("Envoy: {}", blow.kind())
+            }
+        };
+        *self.actions.entry(kind).or_default() += 1;
+    }
+
+    fn fall_ill(&mut self, fault: Fault) {
+        match fault.mode() {
+            Some(mode) => self.stack.collector_mode(&mode),
+            None => {
+                self.stack.kill_collector();
+                self.is_down = true;
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        if std::mem::take(&mut self.is_down) {
+            self.stack.revive_collector();
+        } else {
+            self.stack.collector_mode(&serde_json::json!({}));
+        }
+    }
+
+    fn strike(&mut self, blow: Blow) {
+        match blow {
+            Blow::Crash(callback) => self.crash(callback),
+            Blow::Reload(part @ Part::Filter) => {
+                self.changes += 1;
+                self.stack.change_generation(part, self.changes);
+            }
+            Blow::Reload(part @ Part::Listener) => {
+                self.changes += 1;
+                let secs = self.changes;
+                self.stack.change(part, |listener| {
+                    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+                    manager["stream_idle_timeout"] = format!("{}s", 600 + secs).into();
+                });
+                self.listens();
+            }
+            Blow::Terminate => {
+                self.stack.end_envoy();
+                self.start();
+            }
+            Blow::Kill => {
+                let before = Instant::now();
+                self.stack.kill_envoy();
+                self.kills.push((before, Instant::now()));
+                self.start();
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        self.stack.start_envoy();
+        self.listens();
+    }
+
+    fn listens(&self) {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner) = self.stack.envoy().listener;
+    }
+
+    /// One request that ends the VM which gets it.
+    fn crash(&mut self, callback: &str) {
+        self.crashes += 1;
+        let id = format!("crash-{}", self.crashes);
+        self.records.begin(&id, (12, 34));
+        let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
+        let request = client
+            .post(format!("http://{}/openai/v1/chat/completions", self.stack.envoy().listener))
+            .header("authorization", "Bearer sk-test")
+            .header("x-request-id", &id)
+            .header("x-crash-for-tests", callback);
+        // It may be cut, refused as the VM is still dead, or end before the VM does.
+        let body = chat("gpt-4o-mini", self.crashes % 2 == 1).to_string();
+        let _answer = request.body(body).send().and_then(|answer| answer.bytes());
+        self.records.end(&id);
+    }
+
+    /// Lets what can come by itself come, ends Envoy, reconciles and compares.
+    fn end(mut self) -> Report {
+        let begun = Instant::now();
+        let queued = |stack: &Stack| stack.prometheus().count("meterr_event_queue_bytes", &[]);
+        // The gauge is set once a second.
+        thread::sleep(Duration::from_millis(1_500));
+        while begun.elapsed() < BY_THEMSELVES && queued(&self.stack) > 0 {
+            thread::sleep(Duration::from_millis(500));
+        }
+        let by_themselves = self.stack.events_so_far().len();
+        let log = self.stack.envoy_log();
+        let panics = log.matches("meterr panicked at").count().saturating_sub(log.matches("src/crash.rs").count());
+        let complaints = self.stack.complaints();
+        self.stack.end_envoy();
+        let path = self.stack.logs().join("access.log");
+        let (status, reconciled) = reconcile(&[&path], self.stack.collector_port(), &[]);
+
+        let (ledger, records) = (self.stack.provider().ledger(), self.records.all());
+        let access_log = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+        let (events, gaps) = (self.stack.events_so_far(), self.stack.gaps_so_far());
+        let verdict = judge::judge(&Evidence {
+            ledger: &ledger,
+            records: &records,
+            access_log: &access_log,
+            events: &events,
+            gaps: &gaps,
+            kills: &self.kills,
+        });
+        let mut breaches = verdict.breaches(self.kills.len());
+        if status != Some(0) {
+            breaches.push(format!("reconcile ended with {status:?}"));
+        }
+        if panics > 0 {
+            breaches.push(format!("{panics} panics that nobody asked for"));
+        }
+        // Crashes are asked for: what Envoy says of them is none.
+        let odd = complaints.iter().filter(|complaint| !complaint.starts_with("Envoy: "));
+        breaches.extend(odd.map(|complaint| format!("unexpected: {complaint}")));
+        let mut report = Report {
+            actions: self.actions,
+            begun: records.len(),
+            served: verdict.balance.served,
+            by_themselves,
+            events: events.len(),
+            duplicates: self.stack.collector_stats()["duplicates"].as_u64().unwrap_or(0),
+            panics,
+            reconciled,
+            verdict,
+            breaches,
+            kept: None,
+        };
+        if !report.breaches.is_empty() {
+            report.kept = Some(self.stack.keep());
+        }
+        report
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verdict, balance) = (&self.verdict, &self.verdict.balance);
+        for (kind, count) in &self.actions {
+            writeln!(f, "{count:6}  {kind}")?;
+        }
+        let actions: usize = self.actions.values().sum();
+        writeln!(f, "{actions:6}  actions together")?;
+        writeln!(f, "exchanges: {} begun by clients, {} in the provider's ledger", self.begun, self.served)?;
+        writeln!(
+            f,
+            "access log: {} lines ({} cut), of {} exchanges in the provider's ledger",
+            verdict.lines, verdict.cut_lines, verdict.logged
+        )?;
+        writeln!(
+            f,
+            "collector: {} distinct events, {} of them by themselves, of {} exchanges in the provider's ledger ({} of unknown usage)",
+            self.events, self.by_themselves, balance.metered, balance.missing
+        )?;
+        writeln!(f, "reconcile: {}", self.reconciled)?;
+        writeln!(f, "duplicates: {} received, {} after deduplication", self.duplicates, balance.twice.len())?;
+        writeln!(
+            f,
+            "lost: {}; within SIGKILL's bound {}: {} in flight, {} not yet flushed, for {} ms at most",
+            balance.lost.len(),
+            verdict.lost_within_bound(),
+            verdict.lost_in_flight,
+            verdict.lost_unflushed,
+            verdict.oldest_unflushed.as_millis()
+        )?;
+        writeln!(f, "seq: {} missing, {} explained by SIGKILL at most", verdict.missing_seqs, verdict.explained_seqs)?;
+        writeln!(f, "panics that nobody asked for: {}", self.panics)?;
+        for breach in &self.breaches {
+            writeln!(f, "BROKEN: {breach}")?;
+        }
+        match &self.kept {
+            Some(path) => write!(f, "logs and events are kept in {}", path.display()),
+            None => write!(f, "the law holds"),
+        }
+    }
+}

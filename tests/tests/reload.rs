@@ -1,0 +1,118 @@
+//! A configuration that changes, and an Envoy that another takes over from, while exchanges are in flight: one event each.
+
+use std::{collections::BTreeSet, net::SocketAddr, thread, time::Duration};
+
+use meterr_tests::{
+    calls::chat,
+    stack::{Options, Stack},
+    traffic::{Balance, Traffic, reconcile},
+    watched::Part,
+};
+use serde_json::{Value, json};
+
+/// Long enough that open connections outlive the change that they began before, short enough that a test sees old configurations end.
+const DRAIN: [&str; 2] = ["--drain-time-s", "2"];
+
+/// All of these have come, without anybody's help.
+fn wait_for_all(stack: &Stack) {
+    let ledger = stack.provider().ledger();
+    stack.wait_for("an event is missing", |stack| Balance::of(&ledger, &stack.events_so_far()).lost.is_empty());
+}
+
+/// One event for each exchange that the provider has served, without gaps, and the access log has nothing that the collector has not.
+fn assert_one_each(stack: &Stack) -> Vec<Value> {
+    wait_for_all(stack);
+    let events = stack.events_so_far();
+    let balance = Balance::of(&stack.provider().ledger(), &events);
+    let gaps = stack.gaps();
+    println!("{balance:?}; {} gaps; {} sent twice and kept once", gaps.len(), stack.collector_stats()["duplicates"]);
+    assert!(balance.twice.is_empty() && balance.invented.is_empty() && balance.missing == 0, "{balance:?}");
+    assert!(balance.served > 50, "there was traffic");
+    assert!(gaps.is_empty(), "{gaps:?}");
+    let (status, told) = reconcile(&[&stack.logs().join("access.log")], stack.collector_port(), &["--dry-run"]);
+    assert_eq!(status, Some(0), "something would be sent: {told}");
+    events
+}
+
+/// A stream that is open for longer than any configuration: a listener's end cuts it, a filter's does not.
+fn outlive(listener: SocketAddr, nth: usize) {
+    let request = reqwest::blocking::Client::new()
+        .post(format!("http://{listener}/openai/v1/chat/completions"))
+        .header("authorization", "Bearer sk-test")
+        .header("x-request-id", format!("long-{nth}"))
+        .header("x-test", json!({ "chunks": 200, "delay_ms": 25 }).to_string());
+    let _cut = request.body(chat("gpt-4o-mini", true).to_string()).send().and_then(|answer| answer.bytes());
+}
+
+fn changes(part: &'static [Part]) {
+    let mut stack = Stack::start(&Options { watched: part, arguments: &DRAIN, ..Options::default() });
+    let listener = stack.envoy().listener;
+    let traffic = Traffic::start(8, move || listener);
+    let long: Vec<_> = (0..4).map(|nth| thread::spawn(move || outlive(listener, nth))).collect();
+    for generation in 1..=5 {
+        thread::sleep(Duration::from_millis(300));
+        stack.change_generation(part[0], generation);
+    }
+    thread::sleep(Duration::from_millis(300));
+    let _begun = traffic.stop();
+    long.into_iter().for_each(|stream| stream.join().expect("it ends"));
+    // The old root contexts have ended, too.
+    thread::sleep(Duration::from_secs(3));
+    let events = assert_one_each(&stack);
+    let generations = events.iter().map(|event| event["data"]["labels"]["generation"].as_str().unwrap_or("0"));
+    let generations: BTreeSet<&str> = generations.collect();
+    assert_eq!(generations, BTreeSet::from(["0", "1", "2", "3", "4", "5"]));
+    let is_long = |event: &&Value| event["data"]["request_id"].as_str().is_some_and(|id| id.starts_with("long-"));
+    let outcomes: Vec<&str> =
+        events.iter().filter(is_long).filter_map(|event| event["data"]["outcome"].as_str()).collect();
+    println!("streams that outlived their configuration: {outcomes:?}");
+    assert_eq!(outcomes.len(), 4);
+    stack.finish();
+}
+
+#[test]
+fn ok_a_listener_that_changes_costs_no_event() {
+    changes(&[Part::Listener]);
+}
+
+#[test]
+fn ok_a_filter_that_changes_costs_no_event() {
+    changes(&[Part::Filter]);
+}
+
+/// What waits for a collector that is away passes from one configuration to the next.
+#[test]
+fn ok_what_waits_outlives_its_configuration() {
+    let mut stack = Stack::start(&Options { watched: &[Part::Filter], arguments: &DRAIN, ..Options::default() });
+    let listener = stack.envoy().listener;
+    stack.kill_collector();
+    let traffic = Traffic::start(4, move || listener);
+    thread::sleep(Duration::from_millis(500));
+    stack.change_generation(Part::Filter, 1);
+    thread::sleep(Duration::from_millis(500));
+    let _begun = traffic.stop();
+    stack.change_generation(Part::Filter, 2);
+    stack.revive_collector();
+    assert_one_each(&stack);
+    stack.finish();
+}
+
+#[test]
+fn ok_a_hot_restart_costs_no_event() {
+    let mut stack = Stack::start(&Options {
+        hot_restart: true,
+        arguments: &["--drain-time-s", "2", "--parent-shutdown-time-s", "4"],
+        ..Options::default()
+    });
+    let listener = stack.envoy().listener;
+    let traffic = Traffic::start(8, move || listener);
+    thread::sleep(Duration::from_millis(500));
+    let old = stack.hot_restart();
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(stack.envoy().listener, listener, "the socket was taken over");
+    stack.wait_for("the old process does not end", |_| !old.is_running());
+    let _begun = traffic.stop();
+    drop(old);
+    assert_one_each(&stack);
+    stack.finish();
+}
