@@ -51,6 +51,10 @@ pub struct Verdict {
     pub undelivered: Vec<String>,
     /// Events that tell other tokens than the provider did.
     pub wrong: Vec<String>,
+    /// Events that are not the same in the access log and at the collector.
+    pub altered: Vec<String>,
+    /// Sequence numbers that a writer has given twice.
+    pub repeated: Vec<String>,
     /// Exchanges without an event that were in flight at a SIGKILL.
     pub lost_in_flight: usize,
     /// … that had ended, but not longer before it than Envoy may keep a line in memory.
@@ -94,11 +98,27 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
             continue;
         };
         logged.extend(line["request_id"].as_str().map(str::to_owned));
-        let event = line["meterr"].as_str().and_then(|event| serde_json::from_str::<Value>(event).ok());
-        settled.extend(event.and_then(|event| Some(event["id"].as_str()?.to_owned())));
+        settled.extend(line["meterr"].as_str().and_then(|event| serde_json::from_str::<Value>(event).ok()));
     }
-    let ids: BTreeSet<&str> = evidence.events.iter().filter_map(|event| event["id"].as_str()).collect();
-    verdict.undelivered = settled.into_iter().filter(|id| !ids.contains(id.as_str())).collect();
+    let by_id: BTreeMap<&str, &Value> =
+        evidence.events.iter().filter_map(|event| Some((event["id"].as_str()?, event))).collect();
+    for event in &settled {
+        let id = event["id"].as_str().unwrap_or_default();
+        match by_id.get(id) {
+            None => verdict.undelivered.push(id.to_owned()),
+            Some(other) if *other != event => verdict.altered.push(id.to_owned()),
+            Some(_) => {}
+        }
+    }
+    let mut given = BTreeSet::new();
+    for event in evidence.events {
+        let data = &event["data"];
+        if let (Some(writer), Some(seq)) = (data["writer"].as_str(), data["seq"].as_u64())
+            && !given.insert((writer, seq))
+        {
+            verdict.repeated.push(format!("{writer}: {seq}"));
+        }
+    }
 
     let explained = |id: &String| evidence.records.get(id).and_then(|record| bound(record, evidence.kills));
     let served: BTreeSet<&String> = evidence.ledger.iter().collect();
@@ -154,6 +174,8 @@ impl Verdict {
             ("served and not in the access log", &self.unlogged),
             ("in the access log and not at the collector", &self.undelivered),
             ("with wrong tokens", &self.wrong),
+            ("not the same in the access log and at the collector", &self.altered),
+            ("sequence numbers given twice", &self.repeated),
         ] {
             if !ids.is_empty() {
                 breaches.push(format!("{} {what}: {:?}", ids.len(), ids.iter().take(10).collect::<Vec<_>>()));
@@ -179,7 +201,7 @@ mod tests {
     use super::*;
 
     fn event(request: &str, seq: u64) -> Value {
-        json!({ "id": format!("e-{request}"), "data": { "request_id": request, "usage_status": "reported", "seq": seq,
+        json!({ "id": format!("e-{request}"), "data": { "request_id": request, "usage_status": "reported", "writer": "w", "seq": seq,
                 "input_tokens": 1, "output_tokens": 2 } })
     }
 
@@ -241,5 +263,26 @@ mod tests {
         assert_eq!((&verdict.undelivered[..], verdict.wrong.len(), verdict.cut_lines), (&["e-a".to_owned()][..], 1, 1));
         assert_eq!((verdict.logged, verdict.lines, &verdict.balance.lost[..]), (2, 3, &["a".to_owned()][..]));
         assert_eq!(verdict.breaches(0).len(), 4);
+    }
+
+    #[test]
+    fn ok_an_event_that_is_not_the_same_everywhere_and_a_number_given_twice_are_breaches() {
+        let now = Instant::now();
+        let record = Record { begun: now, ended: Some(now), tokens: (1, 2) };
+        let records = BTreeMap::from(["a", "b"].map(|id| (id.to_owned(), record)));
+        let ledger = ["a", "b"].map(str::to_owned);
+        let (a, b) = (event("a", 1), event("b", 1));
+        let log = line("a", &event("a", 7)) + &line("b", &b);
+        let events = [a, b];
+        let verdict = judge(&Evidence {
+            ledger: &ledger,
+            records: &records,
+            access_log: &log,
+            events: &events,
+            gaps: &[],
+            kills: &[],
+        });
+        assert_eq!((&verdict.altered[..], &verdict.repeated[..]), (&["e-a".to_owned()][..], &["w: 1".to_owned()][..]));
+        assert_eq!(verdict.breaches(0).len(), 2);
     }
 }
