@@ -105,12 +105,16 @@ fn ok_what_was_in_flight_in_a_dead_vm_gets_one_event_that_stays_the_same() {
         lost(None, "r5", "/chat/messages", Some("127.0.0.1:1")).replace("\"openai\"", "null"),
     ]
     .concat();
+    // Here the client was gone before the VM.
+    let left = lost(Some("0190-left"), "r6", "/v1/messages", Some("127.0.0.1:1")).replace("503", "200");
+    let text = text + &left.replace("wasm_fail_stream", "http2.remote_reset");
     let log = bench.file("access.log", &text);
     for _ in 0..2 {
         let (status, text) = bench.told(&[&log], &[]);
-        assert_eq!((status, bench.events().len()), (Some(0), 3), "{text}");
+        assert_eq!((status, bench.events().len()), (Some(0), 4), "{text}");
     }
     let events = bench.events();
+    assert_eq!(events[3]["data"]["outcome"], "client_aborted");
     assert_eq!(events[1]["id"], "0190-known");
     assert_eq!(
         (&events[1]["source"], &events[1]["time"]),

@@ -14,6 +14,9 @@ struct Arguments {
     /// Of schedule and traffic.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// `sink.queue.max_bytes`: a small queue drops events, which only the access log has then.
+    #[arg(long, value_name = "N")]
+    queue_bytes: Option<u64>,
     /// Tells each step when it happens.
     #[arg(long)]
     verbose: bool,
@@ -25,7 +28,8 @@ fn main() -> ExitCode {
         eprintln!("error: --minutes is no length of time");
         return ExitCode::from(2);
     };
-    let report = run(&Plan { seed: arguments.seed, length, verbose: arguments.verbose });
+    let plan = Plan { seed: arguments.seed, length, queue_bytes: arguments.queue_bytes, verbose: arguments.verbose };
+    let report = run(&plan);
     println!("{report}");
     if report.breaches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

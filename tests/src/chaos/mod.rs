@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
+
 pub mod judge;
 pub mod load;
 pub mod schedule;
@@ -37,6 +39,8 @@ pub struct Plan {
     pub seed: u64,
     /// Of the schedule; what is in flight then ends, and is compared.
     pub length: Duration,
+    /// `sink.queue.max_bytes`, where it is not to be the default: a small queue drops events, which only the access log has then.
+    pub queue_bytes: Option<u64>,
     /// Whether each step is told when it happens.
     pub verbose: bool,
 }
@@ -92,6 +96,7 @@ pub fn run(plan: &Plan) -> Report {
         watched: &[Part::Filter, Part::Listener],
         // Old configurations are to end within the run.
         arguments: &["--drain-time-s", "3"],
+        more: plan.queue_bytes.map_or(json!({}), |bytes| json!({ "sink": { "queue": { "max_bytes": bytes } } })),
         ..Options::default()
     });
     let address = Arc::new(Mutex::new(stack.envoy().listener));
@@ -160,7 +165,7 @@ impl Run {
         if std::mem::take(&mut self.is_down) {
             self.stack.revive_collector();
         } else {
-            self.stack.collector_mode(&serde_json::json!({}));
+            self.stack.collector_mode(&json!({}));
         }
     }
 
