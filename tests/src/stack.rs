@@ -29,6 +29,8 @@ use crate::{
 
 mod restart;
 
+use restart::SharedMemory;
+
 /// The filter.
 const MODULE: &str = "target/meterr.wasm";
 
@@ -122,6 +124,7 @@ pub struct Stack {
     file: Value,
     process: Process,
     watched: Vec<Watched>,
+    _shared: Option<SharedMemory>,
     provider: Provider,
     collector: std::sync::Mutex<Option<Collector>>,
     collector_port: u16,
@@ -167,7 +170,8 @@ impl Stack {
             epoch: options.hot_restart.then(restart::first_epoch),
             ..Process::default()
         };
-        Ok(Self { watched, ..Self::around(file, process, provider, collector, directory)? })
+        let shared = process.epoch.map(SharedMemory::of);
+        Ok(Self { watched, _shared: shared, ..Self::around(file, process, provider, collector, directory)? })
     }
 
     /// As [`Stack::start`], around a file of `envoy/examples` that is pointed at the stand-ins and then changed. The files that it wants
@@ -202,6 +206,7 @@ impl Stack {
             file,
             process,
             watched: Vec::new(),
+            _shared: None,
             provider,
             collector_port: collector.address().port(),
             collector: std::sync::Mutex::new(Some(collector)),

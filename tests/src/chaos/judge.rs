@@ -86,6 +86,15 @@ fn bound(record: &Record, kills: &[Kill]) -> Option<Bound> {
     kills.iter().find_map(of_kill)
 }
 
+/// What a line holds, and whether a record in it is cut: another Envoy goes on behind what a SIGKILL has cut.
+fn record(line: &str) -> (Option<Value>, bool) {
+    if let Ok(record) = serde_json::from_str(line) {
+        return (Some(record), false);
+    }
+    let begins = line.match_indices("{\"").map(|(at, _)| at);
+    (begins.skip(1).find_map(|at| serde_json::from_str(line.get(at..)?).ok()), true)
+}
+
 /// Compares.
 #[must_use]
 pub fn judge(evidence: &Evidence<'_>) -> Verdict {
@@ -93,10 +102,9 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let (mut logged, mut settled) = (BTreeSet::new(), Vec::new());
     for line in evidence.access_log.lines() {
         verdict.lines += 1;
-        let Ok(line) = serde_json::from_str::<Value>(line) else {
-            verdict.cut_lines += 1;
-            continue;
-        };
+        let (line, is_cut) = record(line);
+        verdict.cut_lines += usize::from(is_cut);
+        let Some(line) = line else { continue };
         logged.extend(line["request_id"].as_str().map(str::to_owned));
         settled.extend(line["meterr"].as_str().and_then(|event| serde_json::from_str::<Value>(event).ok()));
     }
@@ -251,7 +259,7 @@ mod tests {
         ]);
         let ledger = ["a", "b"].map(str::to_owned);
         let (a, b) = (event("a", 1), event("b", 2));
-        let log = line("a", &a) + &line("b", &b) + "{\"request_id\":\"c";
+        let log = line("a", &a) + "{\"request_id\":\"x" + &line("b", &b) + "{\"request_id\":\"c";
         let verdict = judge(&Evidence {
             ledger: &ledger,
             records: &records,
@@ -260,7 +268,7 @@ mod tests {
             gaps: &[],
             kills: &[],
         });
-        assert_eq!((&verdict.undelivered[..], verdict.wrong.len(), verdict.cut_lines), (&["e-a".to_owned()][..], 1, 1));
+        assert_eq!((&verdict.undelivered[..], verdict.wrong.len(), verdict.cut_lines), (&["e-a".to_owned()][..], 1, 2));
         assert_eq!((verdict.logged, verdict.lines, &verdict.balance.lost[..]), (2, 3, &["a".to_owned()][..]));
         assert_eq!(verdict.breaches(0).len(), 4);
     }

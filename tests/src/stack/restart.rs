@@ -26,6 +26,23 @@ pub(super) fn first_epoch() -> Epoch {
     Epoch { base_id: own, number: 0 }
 }
 
+/// What processes of a hot restart share and leave behind. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct SharedMemory(PathBuf);
+
+impl SharedMemory {
+    pub(super) fn of(epoch: Epoch) -> Self {
+        // Envoy keeps nine numbers free behind each.
+        Self(format!("/dev/shm/envoy_shared_memory_{}", u64::from(epoch.base_id) * 10).into())
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.0);
+    }
+}
+
 impl Stack {
     /// Where the collector listens.
     #[must_use]
