@@ -13,6 +13,17 @@ use serde_json::{Value, json};
 /// Long enough that open connections outlive the change that they began before, short enough that a test sees old configurations end.
 const DRAIN: [&str; 2] = ["--drain-time-s", "2"];
 
+/// The provider has served so many more.
+fn serve(stack: &Stack, more: u64) {
+    let until = stack.provider().exchanges() + more;
+    stack.wait_for("nothing is served any more", |stack| stack.provider().exchanges() >= until);
+}
+
+/// The label that a generation's events have.
+fn generation(event: &Value) -> &str {
+    event["data"]["labels"]["generation"].as_str().unwrap_or("0")
+}
+
 /// All of these have come, without anybody's help.
 fn wait_for_all(stack: &Stack) {
     let ledger = stack.provider().ledger();
@@ -49,18 +60,20 @@ fn changes(part: &'static [Part]) {
     let listener = stack.envoy().listener;
     let traffic = Traffic::start(8, move || listener);
     let long: Vec<_> = (0..4).map(|nth| thread::spawn(move || outlive(listener, nth))).collect();
-    for generation in 1..=5 {
-        thread::sleep(Duration::from_millis(300));
-        stack.change_generation(part[0], generation);
+    for number in 1..=5 {
+        serve(&stack, 30);
+        stack.change_generation(part[0], number);
+        // Old connections go on with the old one for a while.
+        let name = number.to_string();
+        let has = |stack: &Stack| stack.events_so_far().iter().any(|event| generation(event) == name);
+        stack.wait_for("no event of the generation", has);
     }
-    thread::sleep(Duration::from_millis(300));
     let _begun = traffic.stop();
     long.into_iter().for_each(|stream| stream.join().expect("it ends"));
     // The old root contexts have ended, too.
     thread::sleep(Duration::from_secs(3));
     let events = assert_one_each(&stack);
-    let generations = events.iter().map(|event| event["data"]["labels"]["generation"].as_str().unwrap_or("0"));
-    let generations: BTreeSet<&str> = generations.collect();
+    let generations: BTreeSet<&str> = events.iter().map(generation).collect();
     assert_eq!(generations, BTreeSet::from(["0", "1", "2", "3", "4", "5"]));
     let is_long = |event: &&Value| event["data"]["request_id"].as_str().is_some_and(|id| id.starts_with("long-"));
     let long: Vec<_> = events.iter().filter(is_long).map(|event| &event["data"]).collect();
@@ -90,9 +103,9 @@ fn ok_what_waits_outlives_its_configuration() {
     let listener = stack.envoy().listener;
     stack.kill_collector();
     let traffic = Traffic::start(4, move || listener);
-    thread::sleep(Duration::from_millis(500));
+    serve(&stack, 40);
     stack.change_generation(Part::Filter, 1);
-    thread::sleep(Duration::from_millis(500));
+    serve(&stack, 40);
     let _begun = traffic.stop();
     stack.change_generation(Part::Filter, 2);
     stack.revive_collector();
@@ -108,7 +121,7 @@ fn ok_a_hot_restart_costs_no_event() {
     let mut stack = Stack::start(&Options { hot_restart: true, arguments: &HANDOVER, ..Options::default() });
     let listener = stack.envoy().listener;
     let traffic = Traffic::start(8, move || listener);
-    thread::sleep(Duration::from_millis(500));
+    serve(&stack, 50);
     let old = stack.hot_restart();
     assert_eq!(stack.envoy().listener, listener, "the socket was taken over");
     stack.wait_for("the old process does not end", |_| !old.is_running());
@@ -125,7 +138,7 @@ fn ok_a_hot_restart_while_the_collector_is_away_leaves_it_to_the_access_log() {
     let listener = stack.envoy().listener;
     stack.kill_collector();
     let traffic = Traffic::start(4, move || listener);
-    thread::sleep(Duration::from_millis(500));
+    serve(&stack, 50);
     let old = stack.hot_restart();
     stack.wait_for("the old process does not end", |_| !old.is_running());
     let _begun = traffic.stop();
