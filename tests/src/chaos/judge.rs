@@ -163,6 +163,25 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     verdict
 }
 
+/// What heartbeats say that cannot be: of a law that does not add up, or of events as delivered that the collector had not got by itself.
+#[must_use]
+pub fn false_claims(heartbeats: &[Value], events: &[Value]) -> Vec<String> {
+    let mut came = BTreeMap::<&str, u64>::new();
+    for writer in events.iter().filter_map(|event| event["data"]["writer"].as_str()) {
+        *came.entry(writer).or_default() += 1;
+    }
+    let is_false = |beat: &&Value| {
+        let number = |name: &str| beat["data"][name].as_u64().unwrap_or(0);
+        let done = number("delivered") + number("dead_lettered") + number("dropped");
+        let has = beat["data"]["writer"].as_str().and_then(|writer| came.get(writer)).copied().unwrap_or(0);
+        // Each number is given to an event that is accepted.
+        number("accepted") != number("seq")
+            || number("accepted") != done + number("queued")
+            || number("delivered") > has
+    };
+    heartbeats.iter().filter(is_false).map(|beat| beat["data"].to_string()).collect()
+}
+
 impl Verdict {
     /// Exchanges without an event that a SIGKILL explains.
     #[must_use]
@@ -271,6 +290,19 @@ mod tests {
         assert_eq!((&verdict.undelivered[..], verdict.wrong.len(), verdict.cut_lines), (&["e-a".to_owned()][..], 1, 2));
         assert_eq!((verdict.logged, verdict.lines, &verdict.balance.lost[..]), (2, 3, &["a".to_owned()][..]));
         assert_eq!(verdict.breaches(0).len(), 4);
+    }
+
+    #[test]
+    fn ok_a_heartbeat_that_claims_too_much_is_told() {
+        let beat = |accepted: u64, delivered: u64, queued: u64| {
+            json!({ "data": { "writer": "w", "seq": 2, "accepted": accepted, "delivered": delivered, "dead_lettered": 0, "dropped": 0,
+                    "queued": queued } })
+        };
+        let events = [event("a", 1)];
+        assert_eq!(false_claims(&[beat(2, 1, 1), beat(2, 0, 2)], &events), Vec::<String>::new());
+        for odd in [beat(2, 2, 0), beat(3, 1, 2), beat(2, 1, 0)] {
+            assert_eq!(false_claims(&[odd], &events).len(), 1);
+        }
     }
 
     #[test]

@@ -56,7 +56,9 @@ pub struct Report {
     pub served: usize,
     /// Distinct events at the collector before `scripts/reconcile`.
     pub by_themselves: usize,
-    /// … and after.
+    /// Heartbeats by then.
+    pub heartbeats: usize,
+    /// Distinct events after it.
     pub events: usize,
     /// Events that came once more, and were kept once.
     pub duplicates: u64,
@@ -233,7 +235,10 @@ impl Run {
         while begun.elapsed() < BY_THEMSELVES && queued(&self.stack) > 0 {
             thread::sleep(Duration::from_millis(500));
         }
-        let by_themselves = self.stack.events_so_far().len();
+        // In this order: what is claimed must have come before.
+        let heartbeats = self.stack.heartbeats();
+        let came = self.stack.events_so_far();
+        let (by_themselves, claims) = (came.len(), judge::false_claims(&heartbeats, &came));
         let log = self.stack.envoy_log();
         let panics = log.matches("meterr panicked at").count().saturating_sub(log.matches("src/crash.rs").count());
         let complaints = self.stack.complaints();
@@ -256,6 +261,10 @@ impl Run {
         if status != Some(0) {
             breaches.push(format!("reconcile ended with {status:?}"));
         }
+        if !claims.is_empty() {
+            let some = claims.iter().take(10).collect::<Vec<_>>();
+            breaches.push(format!("{} heartbeats say what cannot be: {some:?}", claims.len()));
+        }
         if panics > 0 {
             breaches.push(format!("{panics} panics that nobody asked for"));
         }
@@ -267,6 +276,7 @@ impl Run {
             begun: records.len(),
             served: verdict.balance.served,
             by_themselves,
+            heartbeats: heartbeats.len(),
             events: events.len(),
             duplicates: self.stack.collector_stats()["duplicates"].as_u64().unwrap_or(0),
             panics,
@@ -312,7 +322,11 @@ impl fmt::Display for Report {
             verdict.lost_unflushed,
             verdict.oldest_unflushed.as_millis()
         )?;
-        writeln!(f, "seq: {} missing, {} explained by SIGKILL at most", verdict.missing_seqs, verdict.explained_seqs)?;
+        writeln!(
+            f,
+            "seq: {} missing, {} explained by SIGKILL at most; {} heartbeats",
+            verdict.missing_seqs, verdict.explained_seqs, self.heartbeats
+        )?;
         writeln!(f, "panics that nobody asked for: {}", self.panics)?;
         for breach in &self.breaches {
             writeln!(f, "BROKEN: {breach}")?;

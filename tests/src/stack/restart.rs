@@ -141,6 +141,15 @@ impl Stack {
         gaps.as_array().cloned().unwrap_or_default()
     }
 
+    /// The heartbeats that the collector has by now.
+    #[must_use]
+    pub fn heartbeats(&self) -> Vec<Value> {
+        let beats = self.with_collector(|collector| {
+            collector.with_store(|store| store.events("type=ai.meterr.heartbeat.v1").expect("heartbeats"))
+        });
+        beats.as_array().cloned().unwrap_or_default()
+    }
+
     /// Ends everything and keeps the files, for somebody to look at.
     #[must_use]
     pub fn keep(mut self) -> PathBuf {
