@@ -163,6 +163,19 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     verdict
 }
 
+/// Events that stand in this access log and did not come by themselves, though Envoy's own log does not say either that a collector has condemned
+/// them.
+#[must_use]
+pub fn left_behind(access_log: &str, envoy_log: &str, events: &[Value]) -> Vec<String> {
+    let id = |event: &Value| event["id"].as_str().map(str::to_owned);
+    let condemned =
+        envoy_log.lines().filter_map(|line| serde_json::from_str(line.split_once("meterr dead letter: ")?.1).ok());
+    let known: BTreeSet<String> = condemned.chain(events.iter().cloned()).filter_map(|event| id(&event)).collect();
+    let lines = access_log.lines().filter_map(|line| record(line).0);
+    let settled = lines.filter_map(|line| id(&serde_json::from_str(line["meterr"].as_str()?).ok()?));
+    settled.filter(|id| !known.contains(id)).collect()
+}
+
 /// What heartbeats say that cannot be: of a law that does not add up, or of events as delivered that the collector had not got by itself.
 #[must_use]
 pub fn false_claims(heartbeats: &[Value], events: &[Value]) -> Vec<String> {
@@ -290,6 +303,14 @@ mod tests {
         assert_eq!((&verdict.undelivered[..], verdict.wrong.len(), verdict.cut_lines), (&["e-a".to_owned()][..], 1, 2));
         assert_eq!((verdict.logged, verdict.lines, &verdict.balance.lost[..]), (2, 3, &["a".to_owned()][..]));
         assert_eq!(verdict.breaches(0).len(), 4);
+    }
+
+    #[test]
+    fn ok_what_neither_came_nor_was_condemned_is_left_behind() {
+        let [a, b, c] = ["a", "b", "c"].map(|id| event(id, 1));
+        let access_log = [("a", &a), ("b", &b), ("c", &c)].map(|(id, event)| line(id, event)).concat();
+        let envoy_log = format!("[x][warning] wasm log meterr: meterr dead letter: {b}\nother\n");
+        assert_eq!(left_behind(&access_log, &envoy_log, &[a]), ["e-c"]);
     }
 
     #[test]

@@ -29,8 +29,8 @@ use crate::{
 
 /// Clients at once.
 const CLIENTS: u64 = 24;
-/// How long events may take at most to come by themselves after the last blow: a lease of a dead VM, and some.
-const BY_THEMSELVES: Duration = Duration::from_secs(15);
+/// How long events may take to come by themselves after the last blow: the lease of a dead VM is over in ten seconds, and machines are busy.
+const BY_THEMSELVES: Duration = Duration::from_secs(60);
 
 /// What a run is to be.
 #[derive(Clone, Copy, Debug)]
@@ -80,10 +80,42 @@ struct Run {
     records: Arc<Records>,
     kills: Vec<Kill>,
     actions: BTreeMap<String, usize>,
+    /// Where the access log of the last Envoy begins.
+    log_begins: usize,
     /// The collector is ended.
     is_down: bool,
+    is_queue_small: bool,
     changes: u64,
     crashes: usize,
+}
+
+/// What came without the help of `scripts/reconcile`.
+struct Came {
+    heartbeats: usize,
+    events: usize,
+    /// Heartbeats that say what cannot be.
+    claims: Vec<String>,
+    /// Events of the last Envoy that did not come.
+    left: Vec<String>,
+    /// What its queue holds.
+    bytes: u64,
+}
+
+impl Came {
+    fn breaches(&self) -> Vec<String> {
+        let mut breaches = Vec::new();
+        for (what, all) in
+            [("heartbeats say what cannot be", &self.claims), ("events did not come by themselves", &self.left)]
+        {
+            if !all.is_empty() {
+                breaches.push(format!("{} {what}: {:?}", all.len(), all.iter().take(10).collect::<Vec<_>>()));
+            }
+        }
+        if self.bytes > 0 {
+            breaches.push(format!("{} bytes wait, and the collector is well", self.bytes));
+        }
+        breaches
+    }
 }
 
 /// Makes a run.
@@ -110,7 +142,9 @@ pub fn run(plan: &Plan) -> Report {
         records,
         kills: Vec::new(),
         actions: BTreeMap::new(),
+        log_begins: 0,
         is_down: false,
+        is_queue_small: plan.queue_bytes.is_some(),
         changes: 0,
         crashes: 0,
     };
@@ -200,7 +234,12 @@ impl Run {
         }
     }
 
+    fn access_log(&self) -> Vec<u8> {
+        fs::read(self.stack.logs().join("access.log")).unwrap_or_default()
+    }
+
     fn start(&mut self) {
+        self.log_begins = self.access_log().len();
         self.stack.start_envoy();
         self.listens();
     }
@@ -226,19 +265,35 @@ impl Run {
         self.records.end(&id);
     }
 
-    /// Lets what can come by itself come, ends Envoy, reconciles and compares.
-    fn end(mut self) -> Report {
+    /// Lets what can come by itself come.
+    fn come(&self) -> Came {
         let begun = Instant::now();
-        let queued = |stack: &Stack| stack.prometheus().count("meterr_event_queue_bytes", &[]);
-        // The gauge is set once a second.
-        thread::sleep(Duration::from_millis(1_500));
-        while begun.elapsed() < BY_THEMSELVES && queued(&self.stack) > 0 {
+        loop {
+            // In this order: what is claimed must have come before.
+            let heartbeats = self.stack.heartbeats();
+            let events = self.stack.events_so_far();
+            let access_log = self.access_log();
+            let of_last = String::from_utf8_lossy(access_log.get(self.log_begins..).unwrap_or_default());
+            // A queue that is too small drops what the access log has.
+            let left = if self.is_queue_small {
+                Vec::new()
+            } else {
+                judge::left_behind(&of_last, &self.stack.envoy_log(), &events)
+            };
+            let bytes = self.stack.prometheus().count("meterr_event_queue_bytes", &[]);
+            // The gauge is set once a second.
+            let is_over = bytes == 0 && left.is_empty() && begun.elapsed() > Duration::from_secs(2);
+            if is_over || begun.elapsed() > BY_THEMSELVES {
+                let claims = judge::false_claims(&heartbeats, &events);
+                return Came { heartbeats: heartbeats.len(), events: events.len(), claims, left, bytes };
+            }
             thread::sleep(Duration::from_millis(500));
         }
-        // In this order: what is claimed must have come before.
-        let heartbeats = self.stack.heartbeats();
-        let came = self.stack.events_so_far();
-        let (by_themselves, claims) = (came.len(), judge::false_claims(&heartbeats, &came));
+    }
+
+    /// Ends Envoy, reconciles and compares.
+    fn end(mut self) -> Report {
+        let came = self.come();
         let log = self.stack.envoy_log();
         let panics = log.matches("meterr panicked at").count().saturating_sub(log.matches("src/crash.rs").count());
         let complaints = self.stack.complaints();
@@ -247,7 +302,8 @@ impl Run {
         let (status, reconciled) = reconcile(&[&path], self.stack.collector_port(), &[]);
 
         let (ledger, records) = (self.stack.provider().ledger(), self.records.all());
-        let access_log = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+        let access_log = self.access_log();
+        let access_log = String::from_utf8_lossy(&access_log);
         let (events, gaps) = (self.stack.events_so_far(), self.stack.gaps_so_far());
         let verdict = judge::judge(&Evidence {
             ledger: &ledger,
@@ -261,10 +317,7 @@ impl Run {
         if status != Some(0) {
             breaches.push(format!("reconcile ended with {status:?}"));
         }
-        if !claims.is_empty() {
-            let some = claims.iter().take(10).collect::<Vec<_>>();
-            breaches.push(format!("{} heartbeats say what cannot be: {some:?}", claims.len()));
-        }
+        breaches.extend(came.breaches());
         if panics > 0 {
             breaches.push(format!("{panics} panics that nobody asked for"));
         }
@@ -275,8 +328,8 @@ impl Run {
             actions: self.actions,
             begun: records.len(),
             served: verdict.balance.served,
-            by_themselves,
-            heartbeats: heartbeats.len(),
+            by_themselves: came.events,
+            heartbeats: came.heartbeats,
             events: events.len(),
             duplicates: self.stack.collector_stats()["duplicates"].as_u64().unwrap_or(0),
             panics,
