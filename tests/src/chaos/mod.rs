@@ -207,7 +207,7 @@ impl Run {
 
     fn strike(&mut self, blow: Blow) {
         match blow {
-            Blow::Crash(callback) => self.crash(callback),
+            Blow::Crash(place) => self.crash(place),
             Blow::Reload(part @ Part::Filter) => {
                 self.changes += 1;
                 self.stack.change_generation(part, self.changes);
@@ -249,7 +249,7 @@ impl Run {
     }
 
     /// One request that ends the VM which gets it.
-    fn crash(&mut self, callback: &str) {
+    fn crash(&mut self, place: &str) {
         self.crashes += 1;
         let id = format!("crash-{}", self.crashes);
         self.records.begin(&id, (12, 34));
@@ -258,7 +258,7 @@ impl Run {
             .post(format!("http://{}/openai/v1/chat/completions", self.stack.envoy().listener))
             .header("authorization", "Bearer sk-test")
             .header("x-request-id", &id)
-            .header("x-crash-for-tests", callback);
+            .header("x-crash-for-tests", place);
         // It may be cut, refused as the VM is still dead, or end before the VM does.
         let body = chat("gpt-4o-mini", self.crashes % 2 == 1).to_string();
         let _answer = request.body(body).send().and_then(|answer| answer.bytes());

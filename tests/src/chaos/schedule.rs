@@ -73,7 +73,7 @@ impl Fault {
 /// What happens to Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Blow {
-    /// A VM dies in that callback.
+    /// A VM dies in that place: [`PLACES`].
     Crash(&'static str),
     /// That part of the configuration changes.
     Reload(Part),
@@ -83,9 +83,25 @@ pub enum Blow {
     Kill,
 }
 
-/// Callbacks in which VMs crash.
-pub const CALLBACKS: [&str; 6] =
-    ["request_headers", "request_body", "response_headers", "response_body", "log", "tick"];
+/// Where VMs crash: in callbacks, and before so many operations on shared data, of which several belong to one settlement.
+pub const PLACES: [&str; 16] = [
+    "request_headers",
+    "request_body",
+    "response_headers",
+    "response_body",
+    "log",
+    "settled",
+    "tick",
+    "callout",
+    "store:1",
+    "store:2",
+    "store:3",
+    "store:4",
+    "store:5",
+    "store:6",
+    "store:7",
+    "store:8",
+];
 
 impl Blow {
     /// What kind it is, for a table.
@@ -146,7 +162,7 @@ fn between(random: &mut Random, least: u64, most: u64) -> Duration {
     Duration::from_millis(least + random.up_to(most - least))
 }
 
-/// What happens to Envoy; `None` is a crash in some callback.
+/// What happens to Envoy; `None` is a crash in some place.
 const BLOWS: [Option<Blow>; 7] = [
     None,
     None,
@@ -175,8 +191,8 @@ pub fn schedule(seed: u64, length: Duration) -> Vec<Step> {
         at += between(&mut random, 500, most);
         steps.push(Step { at: at.min(length), action: Action::Heal });
     }
-    let mut callbacks = Deck::new(&CALLBACKS);
-    let mut crash = |random: &mut Random| Blow::Crash(callbacks.draw(random).unwrap_or_default());
+    let mut places = Deck::new(&PLACES);
+    let mut crash = |random: &mut Random| Blow::Crash(places.draw(random).unwrap_or_default());
     let (mut blows, mut at) = (Deck::new(&BLOWS), Duration::ZERO);
     while let Some(blow) = blows.draw(&mut random) {
         let blow = blow.unwrap_or_else(|| crash(&mut random));
@@ -217,7 +233,7 @@ mod tests {
                 .iter()
                 .filter_map(|step| if let Action::Fault(fault) = step.action { Some(fault) } else { None })
                 .collect();
-            assert_eq!((blows.len(), faults.len()), (BLOWS.len() - 3 + CALLBACKS.len(), Fault::ALL.len()));
+            assert_eq!((blows.len(), faults.len()), (BLOWS.len() - 3 + PLACES.len(), Fault::ALL.len()));
             let collector = steps.iter().rev().find(|step| !matches!(step.action, Action::Blow(_)));
             assert_eq!(collector.map(|step| step.action), Some(Action::Heal));
         }
