@@ -1,6 +1,7 @@
 //! What tests, the demo and the benchmark share: a strict provider, a small collector, and an Envoy between them, all on loopback.
 
 pub mod calls;
+pub mod chaos;
 pub mod collector;
 pub mod envoy;
 pub mod estimated;
@@ -17,4 +18,5 @@ pub mod stack;
 pub mod tap;
 pub mod traffic;
 pub mod vm;
+pub mod watched;
 pub mod workload;

@@ -105,12 +105,16 @@ fn ok_what_was_in_flight_in_a_dead_vm_gets_one_event_that_stays_the_same() {
         lost(None, "r5", "/chat/messages", Some("127.0.0.1:1")).replace("\"openai\"", "null"),
     ]
     .concat();
+    // Here the client was gone before the VM.
+    let left = lost(Some("0190-left"), "r6", "/v1/messages", Some("127.0.0.1:1")).replace("503", "200");
+    let text = text + &left.replace("wasm_fail_stream", "http2.remote_reset");
     let log = bench.file("access.log", &text);
     for _ in 0..2 {
         let (status, text) = bench.told(&[&log], &[]);
-        assert_eq!((status, bench.events().len()), (Some(0), 3), "{text}");
+        assert_eq!((status, bench.events().len()), (Some(0), 4), "{text}");
     }
     let events = bench.events();
+    assert_eq!(events[3]["data"]["outcome"], "client_aborted");
     assert_eq!(events[1]["id"], "0190-known");
     assert_eq!(
         (&events[1]["source"], &events[1]["time"]),
@@ -147,7 +151,7 @@ fn err_a_collector_that_is_ill_or_refuses_and_lines_that_are_none_are_told() {
     let mut bad = event("bad", 2);
     bad["data"]["tenant"] = Value::Null;
     let log = bench.file("access.log", &[logged("a", 1), line(&json!(bad.to_string())), logged("c", 3)].concat());
-    bench.collector.set_mode(Mode { mode: "503".into(), retry_after: Some(60) });
+    bench.collector.set_mode(Mode { mode: "503".into(), retry_after: Some(60), ..Mode::default() });
     let (status, text) = bench.told(&[&log], &["--give-up-secs", "1"]);
     assert!(status == Some(1) && text.contains("status 503"), "{text}");
     bench.collector.set_mode(Mode::default());
@@ -158,6 +162,26 @@ fn err_a_collector_that_is_ill_or_refuses_and_lines_that_are_none_are_told() {
     let (status, text) = bench.told(&[&log], &[]);
     assert!(status == Some(1) && text.contains("1 lines unreadable"), "{text}");
     assert_eq!(bench.told(&[&log], &["--since", "soon"]).0, Some(2));
+}
+
+/// Each killed Envoy may leave a record that is cut; the next one goes on in the same line.
+#[test]
+fn ok_a_record_that_was_cut_does_not_hide_the_one_behind_it() {
+    let bench = Bench::new();
+    let cut = |id: &str, at: usize| logged(id, 9)[..at].to_owned();
+    let text = [
+        logged("a", 1),
+        cut("x", 30),
+        logged("b", 2),
+        // Within the event, which has braces of its own.
+        cut("y", 200),
+        cut("z", 1),
+        logged("c", 3),
+        cut("w", 150),
+    ];
+    let log = bench.file("access.log", &text.concat());
+    let (status, told) = bench.told(&[&log], &[]);
+    assert_eq!((status, bench.events().len()), (Some(0), 3), "{told}");
 }
 
 #[test]
@@ -198,6 +222,34 @@ fn ok_a_rotated_log_and_a_bare_sigterm_lose_nothing() {
     reconcile(&[&log, &rotated]);
     let stats = stack.collector_stats();
     assert_eq!((&stats["events"], &stats["duplicates"]), (&json!(40), &json!(0)));
+}
+
+/// What stands in the file is safe; what was in flight, and what Envoy had not written yet, is not.
+#[test]
+fn ok_a_sigkill_costs_what_was_in_flight_and_what_was_not_flushed() {
+    let mut stack = Stack::start(&Options::default());
+    stack.kill_collector();
+    for _ in 0..20 {
+        assert_eq!(stack.post("/openai/v1/chat/completions").send(&chat("gpt-4o-mini", false)).status, 200);
+    }
+    // One flush interval, however long it takes here.
+    assert_eq!(stack.access_log(20).len(), 20);
+    let behaviour = told(&json!({ "chunks": 1_000, "delay_ms": 10 }));
+    let open: Vec<_> = (0..3)
+        .map(|_| stack.post("/openai/v1/chat/completions").tell(behaviour.clone()).open(&chat("gpt-4o-mini", true)))
+        .collect();
+    stack.kill_envoy();
+    drop(open);
+    stack.revive_collector();
+    stack.start_envoy();
+    assert_eq!(stack.post("/openai/v1/chat/completions").send(&chat("gpt-4o-mini", false)).status, 200);
+    assert_eq!(stack.events(1).len(), 1, "shared memory is gone with its process");
+    stack.end_envoy();
+    let (status, told) = reconcile(&[&stack.logs().join("access.log")], stack.collector_port(), &[]);
+    assert!(status == Some(0) && told.contains("1 there already, 20 sent"), "{told}");
+    assert_eq!((stack.provider().exchanges(), stack.events(21).len()), (24, 21));
+    // Writers of the old process gave no number that nobody has: those in flight had none yet.
+    assert_eq!(stack.gaps_so_far(), Vec::<Value>::new());
 }
 
 /// `envoy/operate/kubernetes-prestop.yaml`, with shorter waits: the order is what matters.

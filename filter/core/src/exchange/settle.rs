@@ -115,6 +115,7 @@ impl Open {
                 (Outcome::Completed, None)
             }
             Ended::Whole => (Outcome::UpstreamReset, Some("truncated")),
+            Ended::Cut(end) if is_local(end) => (Outcome::ClientAborted, Some("proxy_disconnect")),
             Ended::Cut(end) if is_downstream(end) => (Outcome::ClientAborted, Some("client_disconnect")),
             Ended::Cut(_) if self.status.is_none() => (Outcome::UpstreamReset, Some("no_response")),
             Ended::Closed(Sender::Client) => (Outcome::ClientAborted, Some("client_disconnect")),
@@ -358,6 +359,11 @@ fn details(snapshot: &Snapshot) -> price::Details<'_> {
         iterations: Some(&snapshot.iterations),
         has_unpriced_use: snapshot.has_unpriced_use(),
     }
+}
+
+/// Whether Envoy itself closed the client's connection: it ends, or a listener that was replaced has drained for long enough.
+fn is_local(end: &StreamEnd) -> bool {
+    end.code_details.as_deref().is_some_and(|details| details.starts_with("downstream_local_disconnect"))
 }
 
 /// Whether the client, not the upstream, ended the stream. Envoy's details name the side; flags say it where details do not.

@@ -249,6 +249,24 @@ fn ok_an_aborted_stream_settles_with_an_estimate() {
 }
 
 #[test]
+fn ok_who_cut_a_stream_is_told() {
+    for (details, outcome, reason) in [
+        ("downstream_remote_disconnect", "client_aborted", "client_disconnect"),
+        ("http2.remote_reset", "client_aborted", "client_disconnect"),
+        ("downstream_local_disconnect(filter_chain_is_being_removed)", "client_aborted", "proxy_disconnect"),
+        ("upstream_reset_after_response_started{protocol_error}", "upstream_reset", "upstream_disconnect"),
+    ] {
+        let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+        assert_eq!(world.request(&mut exchange, &[], &chat(true)), Verdict::Continue);
+        world.response(&mut exchange, SSE);
+        world.body(&mut exchange, DELTA, false);
+        world.done(&mut exchange, details);
+        let data = world.data();
+        assert_eq!((&data["outcome"], &data["reason"]), (&json!(outcome), &json!(reason)), "{details}");
+    }
+}
+
+#[test]
 fn ok_a_client_that_leaves_after_the_last_record_has_completed() {
     let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
     assert_eq!(world.request(&mut exchange, &[], &chat(true)), Verdict::Continue);
