@@ -8,6 +8,7 @@ pub mod estimated;
 pub mod example;
 pub mod limits;
 pub mod line;
+pub mod otlp;
 pub mod prometheus;
 pub mod provider;
 pub mod ratelimit;

@@ -341,18 +341,22 @@ impl Stack {
     /// The usage events that the collector has by now.
     #[must_use]
     pub fn events_so_far(&self) -> Vec<Value> {
-        let events = self.with_collector(|collector| collector.with_store(|store| store.events("").expect("events")));
-        events.as_array().cloned().unwrap_or_default()
+        self.events_of("ai.meterr.usage.v1")
+    }
+
+    /// The events of that type that the collector has by now.
+    #[must_use]
+    pub fn events_of(&self, kind: &str) -> Vec<Value> {
+        let query = format!("type={kind}");
+        let events = self.with_collector(|collector| collector.with_store(|store| store.events(&query)));
+        events.expect("events").as_array().cloned().unwrap_or_default()
     }
 
     /// Waits until the collector has so many events of limits whose parts were passed, and gives back their data.
     #[must_use]
     pub fn alerts(&self, count: usize) -> Vec<Value> {
         let alerts = || -> Vec<Value> {
-            let all = self.with_collector(|collector| {
-                collector.with_store(|store| store.events("type=ai.meterr.limit.v1").expect("events"))
-            });
-            all.as_array().into_iter().flatten().map(|event| event["data"].clone()).collect()
+            self.events_of("ai.meterr.limit.v1").iter().map(|event| event["data"].clone()).collect()
         };
         wait(|| alerts().len() >= count, || format!("{} of {count} alerts came", alerts().len()));
         alerts()

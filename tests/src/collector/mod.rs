@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::Heade
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub mod openmeter;
 mod store;
 
 pub use store::Store;

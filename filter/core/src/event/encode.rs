@@ -3,6 +3,7 @@
 use super::{BackpressureState, UsageEvent};
 use crate::{
     backpressure,
+    delivery::Refusals,
     json::write::Object,
     limit::{Alert, LimitState, Subject, Unit, spec::Dimension},
     price::PicoUsd,
@@ -15,11 +16,11 @@ const SCHEMA: u64 = 1;
 /// Room for a usual event, in bytes.
 const USUAL: usize = 2_048;
 
-/// A usage event as JSON.
+/// A usage event as JSON. `numbered` is its writer and `seq`; one that is told of only in a summary has none.
 #[must_use]
-pub fn encode(event: &UsageEvent, source: &str, writer: u64, seq: u64) -> Vec<u8> {
+pub fn encode(event: &UsageEvent, source: &str, numbered: Option<(u64, u64)>) -> Vec<u8> {
     let mut out = envelope(USUAL, &event.id_text(), source, "ai.meterr.usage.v1", &event.tenant, event.time);
-    out.object("data", |data| self::data(event, writer, seq, data));
+    out.object("data", |data| self::data(event, numbered, data));
     out.finish()
 }
 
@@ -35,7 +36,7 @@ fn envelope(room: usize, id: &str, source: &str, kind: &str, subject: &str, time
     out
 }
 
-fn data(event: &UsageEvent, writer: u64, seq: u64, data: &mut Object) {
+fn data(event: &UsageEvent, numbered: Option<(u64, u64)>, data: &mut Object) {
     data.text("tenant", &event.tenant);
     data.maybe_text("user", event.user.as_deref());
     data.maybe_text("key_id", event.key_id.as_deref());
@@ -74,8 +75,10 @@ fn data(event: &UsageEvent, writer: u64, seq: u64, data: &mut Object) {
     data.maybe_text("request_id", event.request_id.as_deref());
     data.maybe_text("trace_id", event.trace_id.as_deref());
     data.maybe_text("span_id", event.span_id.as_deref());
-    data.text("writer", &hex(writer));
-    data.number("seq", seq);
+    if let Some((writer, seq)) = numbered {
+        data.text("writer", &hex(writer));
+        data.number("seq", seq);
+    }
     data.number("schema", SCHEMA);
 }
 
@@ -234,6 +237,32 @@ pub fn alert(
     if has_labels {
         data.json("labels", &labels.finish());
     }
+    data.text("writer", &hex(writer));
+    data.number("seq", seq);
+    data.number("schema", SCHEMA);
+    out.json("data", &data.finish());
+    out.finish()
+}
+
+/// How often requests were refused in a minute, as JSON.
+#[must_use]
+pub fn refusals(
+    group: &Refusals,
+    (id, time): (uuid::Uuid, Timestamp),
+    source: &str,
+    (writer, seq): (u64, u64),
+) -> Vec<u8> {
+    let mut out = envelope(640, &id.to_string(), source, "ai.meterr.rejected.v1", &group.tenant, time);
+    let mut data = Object::with_capacity(384);
+    data.text("tenant", &group.tenant);
+    data.text("provider", &group.provider);
+    data.text("outcome", "rejected");
+    data.text("reason", &group.reason);
+    data.maybe_text("limit", Some(&*group.limit).filter(|limit| !limit.is_empty()));
+    data.number("count", group.count);
+    data.text("first_at", &group.first.rfc3339());
+    data.text("last_at", &group.last.rfc3339());
+    data.flag("billable", false);
     data.text("writer", &hex(writer));
     data.number("seq", seq);
     data.number("schema", SCHEMA);

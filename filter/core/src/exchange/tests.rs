@@ -17,6 +17,7 @@ use crate::{
 
 mod backpressure;
 mod no_room;
+mod refusals;
 
 /// A store that counts how often it is asked, by the first letters of the key.
 #[derive(Debug, Default)]
