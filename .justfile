@@ -62,3 +62,11 @@ reconcile *args:
 # An OCI image layout of the filter, for oci:// URLs
 image *args:
     scripts/image {{args}}
+
+# The manifests of envoy/istio against the published CRDs, as `just istio --check`
+istio *args:
+    scripts/istio {{args}}
+
+# Prints the events that come to port 8900
+collector *args:
+    scripts/collector {{args}}

@@ -27,8 +27,10 @@ use crate::{
     watched::{Part, Watched},
 };
 
+mod made;
 mod restart;
 
+pub use made::Place;
 use restart::SharedMemory;
 
 /// The filter.

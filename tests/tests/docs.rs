@@ -9,6 +9,7 @@ use meterr_core::{
     metric::{Metric, Series},
 };
 use meterr_tests::envoy::root;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 /// Compares what stands between the markers of that name with what the code says.
@@ -111,6 +112,12 @@ fn yaml(path: &Path) -> Value {
     serde_yaml_ng::from_str(&fs::read_to_string(path).expect("a file")).expect("YAML")
 }
 
+/// All documents of a file.
+fn documents(path: &Path) -> Value {
+    let text = fs::read_to_string(path).expect("a file");
+    serde_yaml_ng::Deserializer::from_str(&text).map(|one| Value::deserialize(one).expect("YAML")).collect()
+}
+
 #[test]
 fn ok_the_reference_configuration_extracts_the_tags_of_stats_tags() {
     let reference = yaml(&root().join("envoy/envoy.yaml"));
@@ -127,6 +134,8 @@ fn configurations(value: &Value, found: &mut Vec<Value>) {
             if let (true, Some(configuration)) = (is_filter, members.get("configuration")) {
                 found.push(configuration["value"].clone());
             }
+            // A WasmPlugin of Istio.
+            found.extend(members.get("pluginConfig").cloned());
             members.values().for_each(|member| configurations(member, found));
         }
         Value::Array(items) => items.iter().for_each(|item| configurations(item, found)),
@@ -137,17 +146,20 @@ fn configurations(value: &Value, found: &mut Vec<Value>) {
 #[test]
 fn ok_each_configuration_file_holds_a_configuration_that_the_filter_takes() {
     let mut count = 0;
-    let entries = ["envoy", "envoy/examples"].map(|folder| fs::read_dir(root().join(folder)).expect("a folder"));
+    let entries =
+        ["envoy", "envoy/examples", "envoy/istio"].map(|folder| fs::read_dir(root().join(folder)).expect("a folder"));
     for entry in entries.into_iter().flatten() {
         let path = entry.expect("an entry").path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
         let mut found = Vec::new();
-        configurations(&yaml(&path), &mut found);
+        configurations(&documents(&path), &mut found);
         for configuration in found {
             let text = configuration.as_str().map_or_else(|| configuration.to_string(), str::to_owned);
-            if let Err(problems) = Config::parse(text.as_bytes(), &|_| None) {
+            if let Err(problems) =
+                Config::parse(text.as_bytes(), &|_| Some("value of a secret that is long enough".to_owned()))
+            {
                 panic!("{}: {problems}", path.display());
             }
             count += 1;
@@ -163,9 +175,14 @@ fn ok_every_flag_is_explained_and_links_lead_somewhere() {
         assert!(text.contains(&format!("`{flag}`")), "{flag} is not explained");
     }
     // Links within the repository lead somewhere.
-    for page in
-        ["README.md", "envoy/README.md", "envoy/operating.md", ".github/CONTRIBUTING.md", ".github/CHANGELOG.md"]
-    {
+    for page in [
+        "README.md",
+        "envoy/README.md",
+        "envoy/operating.md",
+        "envoy/istio/README.md",
+        ".github/CONTRIBUTING.md",
+        ".github/CHANGELOG.md",
+    ] {
         let path = root().join(page);
         let text = fs::read_to_string(&path).expect("a page");
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

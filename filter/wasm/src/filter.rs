@@ -31,6 +31,8 @@ pub(crate) struct Filter {
     streams: HashMap<u32, Stream>,
     metrics: Metrics,
     effects: Vec<Effect>,
+    /// Whether the log has the word of bodies that do not come.
+    has_warned: bool,
 }
 
 /// State is kept per root context: during a listener update two of them live in one VM.
@@ -174,6 +176,13 @@ impl Filter {
         };
         let mut ids: Vec<u32> = self.streams.iter().filter(|(_, stream)| silent(stream)).map(|(id, _)| *id).collect();
         ids.sort_unstable();
+        if !ids.is_empty() && !self.has_warned {
+            self.has_warned = true;
+            abi::log(
+                3,
+                "meterr: a held request sent no body for 2 s. If all do, allow_on_headers_stop_iteration is not true: set header_hold: false",
+            );
+        }
         for id in &ids {
             self.resume(*id, |exchange, service, host| exchange.on_body_overdue(service, host));
         }

@@ -21,7 +21,7 @@ MODEL = "smollm2"
 ASK: dict[str, Any] = {"model": MODEL, "max_tokens": 6, "messages": [{"role": "user", "content": PROMPT}]}
 PROVIDER = "llama"
 EXTRA = {
-    "id": PROVIDER, "hosts": ["llama.corp.example"], "authority": "llama.corp.example", "tls": False, "inject_include_usage": True,
+    "id": PROVIDER, "hosts": ["llama.corp.example"], "authority": "llama.corp.example", "tls": False,
     "dialects": ["openai.chat", "openai.completions", "openai.responses", "anthropic.messages", "llamacpp"],
 }
 TOLD = {"request_model": MODEL, "response_model": MODEL, "finish_reason": "length", "cost_status": "unpriced"}
@@ -78,13 +78,13 @@ def test_chat_stream(both: Both, asked: bool) -> None:
     def call(where: Where) -> Answer:
         options: Any = {"stream_options": {"include_usage": True}} if asked else {}
         chunks = list(openai(where).chat.completions.create(**ASK, **options, stream=True))
-        usage = chunks[-1].usage
-        assert bool(usage) is asked
         seen = [timeless(chunk) for chunk in chunks]
-        # A stream that ends with a count has the times there: where we asked for it, they are hidden with it.
-        for chunk in seen:
-            chunk.pop("timings", None)
-        return Answer(seen, usage.prompt_tokens, usage.completion_tokens) if usage else Answer(seen)
+        usage, timings = chunks[-1].usage, (chunks[-1].model_extra or {})["timings"]
+        assert bool(usage) is asked
+        # Unasked, the times say it too.
+        told = timings["prompt_n"] + timings["cache_n"], timings["predicted_n"]
+        assert not usage or told == (usage.prompt_tokens, usage.completion_tokens)
+        return Answer(seen, *told)
 
     both.same(PROVIDER, call, **TOLD, dialect="openai.chat", stream=True, output_tokens=6)
 

@@ -98,6 +98,8 @@ fn ok_each_example_is_a_configuration_that_envoy_takes() {
             .args(["--mode", "validate", "--log-level", "warning", "-c"])
             .arg(&file)
             .envs(KEYS)
+            .env("METERR_SINK_AUTHORIZATION", "Bearer of-the-sink")
+            .env("METERR_CREDENTIAL_KEY", "0123456789abcdef0123456789abcdef")
             .current_dir(root())
             .output()
             .expect("Envoy runs");

@@ -38,6 +38,30 @@ fn ok_numbers_may_come_as_doubles() {
     assert_eq!(config.max_hold_bytes, 1_500);
 }
 
+/// What Envoy makes of a YAML file: text of fractions and exponents, and false of an unquoted off.
+#[test]
+fn ok_what_envoy_makes_of_yaml_is_understood() {
+    let more =
+        json!({ "amount": "2e5", "notify_at": ["0.8", 1, "1.25"], "window": { "kind": "fixed", "per": "minute" } });
+    let mut text = limit(&more);
+    text["providers"] = json!({ "backpressure": { "mode": false } });
+    text["tags"] = json!({ "response_headers": false });
+    let config = parse(&text).expect("valid");
+    assert_eq!(
+        (config.limits[0].amount, &config.limits[0].notify_at[..]),
+        (200_000, &[800_000, 1_000_000, 1_250_000][..])
+    );
+    for (wrong, path) in [
+        (json!({ "amount": "200000" }), "limits[0].amount"),
+        (json!({ "amount": 1, "notify_at": ["1"] }), "limits[0].notify_at[0]"),
+        (json!({ "amount": 1, "notify_at": ["inf"] }), "limits[0].notify_at[0]"),
+        (json!({ "amount": 1, "on_exceed": false }), "limits[0].on_exceed: found false"),
+    ] {
+        let problems = parse(&limit(&wrong)).expect_err("it is wrong");
+        assert!(problems.contains(path), "{wrong}: {problems}");
+    }
+}
+
 #[test]
 fn err_every_problem_is_named_at_once() {
     let told = parse(&json!({

@@ -168,6 +168,9 @@ pub(super) static ERROR: Shape = Shape::object(&[("type", &ERROR_TYPE), ("code",
 static BASE_RESP: Shape = Shape::object(&[("status_code", &ERROR_VALUE)]);
 // Groq puts the usage of a stream here, or why it was aborted.
 static X_GROQ: Shape = Shape::object(&[("usage", &USAGE), ("error", &ERROR_VALUE)]);
+/// llama.cpp's server says this unasked, in a stream too: what it read, what it had in its cache, and what it wrote.
+pub(super) static TIMINGS: Shape =
+    Shape::object(&[("prompt_n", &METRICS_INPUT), ("cache_n", &METRICS_CACHE_READ), ("predicted_n", &METRICS_OUTPUT)]);
 static REPLY: Shape = Shape::object(&[
     ("id", &RESPONSE_ID),
     ("model", &RESPONSE_MODEL),
@@ -176,6 +179,7 @@ static REPLY: Shape = Shape::object(&[
     ("usage", &USAGE),
     ("error", &ERROR),
     ("x_groq", &X_GROQ),
+    ("timings", &TIMINGS),
     ("base_resp", &BASE_RESP),
     ("object", &RECORD_TYPE),
     // Spark.

@@ -39,6 +39,7 @@ pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) 
     let total = counters.get(Field::Total);
     match operation.counting {
         Counting::Inside => {
+            measured(&mut usage, counters);
             inside(&mut usage, total, provider);
             beside(&mut usage, counters);
         }
@@ -88,6 +89,21 @@ fn spoil(usage: &mut Usage, counting: Counting, counters: &Counters) {
     {
         usage.output = None;
     }
+}
+
+/// Where nobody says what was used, what the server measured, whose input leaves its cache out (llama.cpp).
+fn measured(usage: &mut Usage, counters: &Counters) {
+    if usage.input.is_some() || usage.output.is_some() {
+        return;
+    }
+    let Some(read) = counters.get(Field::MetricsInput) else { return };
+    if counters.is_bad(Field::MetricsCacheRead) {
+        return;
+    }
+    let cached = counters.get(Field::MetricsCacheRead);
+    usage.input = Some(read.saturating_add(cached.unwrap_or(0)));
+    usage.cache_read = usage.cache_read.or(cached);
+    usage.output = counters.get(Field::MetricsOutput);
 }
 
 /// What some vendors count beside the headline counters and the total, whatever their dialect says.

@@ -1,0 +1,40 @@
+//! A system around a configuration of Envoy that is made for it, and not one of the files of this repository.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::{Collector, Envoy, MODULE, Provider, Stack, made, wasm};
+
+/// Where the parts are that the configuration leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'p> {
+    /// The provider.
+    pub provider: SocketAddr,
+    /// The collector.
+    pub collector: SocketAddr,
+    /// A directory for its files; the access log is in it.
+    pub directory: &'p Path,
+}
+
+impl Stack {
+    /// As [`Stack::start`], around the configuration that `make` makes, with these environment variables.
+    #[must_use]
+    pub fn made_for(variables: &[(&str, &str)], make: impl FnOnce(Place<'_>) -> Result<Value>) -> Self {
+        made(Self::try_made_for(variables, make))
+    }
+
+    /// As [`Stack::made_for`], where Envoy may refuse what was made.
+    ///
+    /// # Errors
+    /// If it does; the error holds its log.
+    pub fn try_made_for(variables: &[(&str, &str)], make: impl FnOnce(Place<'_>) -> Result<Value>) -> Result<Self> {
+        let (provider, directory) = (Provider::start(0)?, tempfile::tempdir()?);
+        let collector = Collector::start(0, &directory.path().join("events.sqlite"))?;
+        wasm(MODULE)?;
+        let place = Place { provider: provider.address(), collector: collector.address(), directory: directory.path() };
+        let envoy = Envoy::run(&make(place)?, 2, directory.path(), variables)?;
+        Self::around(envoy, provider, collector, directory)
+    }
+}
