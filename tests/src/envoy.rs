@@ -14,6 +14,10 @@ use serde_json::{Value, json};
 
 /// The access log in an Envoy's directory.
 pub(crate) const ACCESS_LOG: &str = "access.log";
+/// Envoy's own log there.
+pub(crate) const ENVOY_LOG: &str = "envoy.log";
+/// How often Envoy writes its access log to the file, in milliseconds.
+pub const FLUSH_MS: u64 = 100;
 
 /// The root of the repository.
 #[must_use]
@@ -45,6 +49,28 @@ pub struct Setup {
     pub admin_port: u16,
 }
 
+/// Which process of a hot restart one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// What all processes of it share.
+    pub base_id: u32,
+    /// How many there were before.
+    pub number: u32,
+}
+
+/// How one Envoy is started.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// Worker threads.
+    pub concurrency: u32,
+    /// Further environment variables.
+    pub variables: Vec<(String, String)>,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+    /// Its place in a hot restart, if it takes part in one.
+    pub epoch: Option<Epoch>,
+}
+
 /// A running Envoy. Dropping it ends it as an operator would.
 #[derive(Debug)]
 pub struct Envoy {
@@ -70,7 +96,10 @@ pub fn binary() -> Result<PathBuf> {
 }
 
 /// That file, pointed at these stand-ins.
-fn configuration(setup: &Setup, access_log: &Path) -> Result<Value> {
+///
+/// # Errors
+/// If the file cannot be read, or has no listener with the filter.
+pub fn configuration(setup: &Setup, access_log: &Path) -> Result<Value> {
     let text = fs::read_to_string(root().join(setup.file))?;
     let mut file: Value = serde_yaml_ng::from_str(&text).context(setup.file)?;
     file["admin"]["address"]["socket_address"]["port_value"] = json!(setup.admin_port);
@@ -128,36 +157,39 @@ impl Envoy {
     pub fn start_with(setup: &Setup, directory: &Path, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<Self> {
         let mut file = configuration(setup, &directory.join(ACCESS_LOG))?;
         change(&mut file)?;
-        Self::run(&file, setup.concurrency, directory, &[])
+        Self::run(&file, &Process { concurrency: setup.concurrency, ..Process::default() }, directory)
     }
 
-    /// Starts one with this configuration, with these environment variables too, and waits until it is ready. Its files are in that
-    /// directory; its ports are what it takes.
+    /// Starts one with this configuration and waits until it is ready. Its files are in that directory, and go on from what other processes
+    /// have written there; its ports are what it takes.
     ///
     /// # Errors
     /// If it does not become ready; the error holds its log.
-    pub fn run(file: &Value, concurrency: u32, directory: &Path, variables: &[(&str, &str)]) -> Result<Self> {
+    pub fn run(file: &Value, process: &Process, directory: &Path) -> Result<Self> {
         let config = directory.join("envoy.json");
         let admin_address = directory.join("admin.address");
-        for file in [&directory.join(ACCESS_LOG), &admin_address] {
-            fs::write(file, "")?;
-        }
+        let append = |name: &str| fs::OpenOptions::new().append(true).create(true).open(directory.join(name));
+        append(ACCESS_LOG)?;
+        fs::write(&admin_address, "")?;
         fs::write(&config, file.to_string())?;
-        let log = fs::File::create(directory.join("envoy.log"))?;
-        let child = Command::new(binary()?)
+        let log = append(ENVOY_LOG)?;
+        let mut command = Command::new(binary()?);
+        match process.epoch {
+            None => command.arg("--disable-hot-restart"),
+            Some(Epoch { base_id, number }) => {
+                command.args(["--base-id", &base_id.to_string(), "--restart-epoch", &number.to_string()])
+            }
+        };
+        let child = command
             .arg("-c")
             .arg(&config)
-            .args([
-                "--concurrency",
-                &concurrency.to_string(),
-                "--disable-hot-restart",
-                "--file-flush-interval-msec",
-                "100",
-            ])
+            .args(["--concurrency", &process.concurrency.to_string()])
+            .args(["--file-flush-interval-msec", &FLUSH_MS.to_string()])
             .arg("--admin-address-path")
             .arg(&admin_address)
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
-            .envs(variables.iter().copied())
+            .args(&process.arguments)
+            .envs(process.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(root())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -191,10 +223,24 @@ impl Envoy {
         self.child.id()
     }
 
+    /// Whether its process has not ended yet.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        // A process that ended and was not waited for has still a directory, and a state that says so.
+        let state = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    }
+
+    /// Ends it as nobody should: by SIGKILL. What it had not written yet is gone.
+    pub fn kill(mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+
     /// What it logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("envoy.log")).unwrap_or_default()
+        fs::read_to_string(self.directory.join(ENVOY_LOG)).unwrap_or_default()
     }
 
     /// What its access log holds so far.
@@ -240,7 +286,8 @@ pub fn end(child: &mut Child) {
         return;
     }
     let _gone = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-    for _ in 0..200 {
+    // Long enough to write what is unsent into the log, on a busy machine too.
+    for _ in 0..1_500 {
         if !matches!(child.try_wait(), Ok(None)) {
             return;
         }

@@ -1,6 +1,7 @@
 //! What tests, the demo and the benchmark share: a strict provider, a small collector, and an Envoy between them, all on loopback.
 
 pub mod calls;
+pub mod chaos;
 pub mod collector;
 pub mod envoy;
 pub mod estimated;
@@ -10,6 +11,7 @@ pub mod istio;
 pub mod istiod;
 pub mod limits;
 pub mod line;
+pub mod otlp;
 pub mod prometheus;
 pub mod provider;
 pub mod ratelimit;
@@ -20,4 +22,5 @@ pub mod stack;
 pub mod tap;
 pub mod traffic;
 pub mod vm;
+pub mod watched;
 pub mod workload;

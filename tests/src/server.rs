@@ -1,6 +1,6 @@
 //! A small HTTP server on loopback that lets its handler break the connection.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -33,6 +33,11 @@ impl Connection {
     /// From here on, closing it sends a reset instead of an orderly end.
     pub fn reset_on_close(&self) {
         let _best_effort = SockRef::from(&*self.0).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Writes bytes that are no answer of the server's, a few at most.
+    pub fn write(&self, bytes: &[u8]) {
+        let _best_effort = (&*self.0).write_all(bytes);
     }
 }
 

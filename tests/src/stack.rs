@@ -18,17 +18,20 @@ use tempfile::TempDir;
 
 use crate::{
     collector::{Collector, Mode},
-    envoy::{ACCESS_LOG, Envoy, REFERENCE, Setup, root},
+    envoy::{self, ACCESS_LOG, Envoy, Process, REFERENCE, Setup, root},
     example,
     line::{Line, Refusal},
     prometheus::Metrics,
     provider::Provider,
     ratelimit::Mesh,
+    watched::{Part, Watched},
 };
 
 mod made;
+mod restart;
 
 pub use made::Place;
+use restart::SharedMemory;
 
 /// The filter.
 const MODULE: &str = "target/meterr.wasm";
@@ -57,6 +60,12 @@ pub struct Options {
     pub mesh: Option<Mesh>,
     /// A server that is not ours: whatever host a request is for, it goes there instead of to the provider stand-in.
     pub upstream: Option<SocketAddr>,
+    /// Parts of the configuration that change while Envoy runs, what is within another part first.
+    pub watched: &'static [Part],
+    /// Whether another Envoy may take over from the first.
+    pub hot_restart: bool,
+    /// Further arguments of Envoy.
+    pub arguments: &'static [&'static str],
 }
 
 impl Default for Options {
@@ -71,6 +80,9 @@ impl Default for Options {
             ports: [0; 4],
             mesh: None,
             upstream: None,
+            watched: &[],
+            hot_restart: false,
+            arguments: &[],
         }
     }
 }
@@ -110,6 +122,11 @@ fn merge(into: &mut Value, more: &Value) {
 pub struct Stack {
     // Envoy ends first: its last events still find the collector.
     envoy: Option<Envoy>,
+    /// What it is started with.
+    file: Value,
+    process: Process,
+    watched: Vec<Watched>,
+    _shared: Option<SharedMemory>,
     provider: Provider,
     collector: std::sync::Mutex<Option<Collector>>,
     collector_port: u16,
@@ -141,13 +158,22 @@ impl Stack {
             port: listener,
             admin_port: admin,
         };
-        let envoy = Envoy::start_with(&setup, directory.path(), |file| {
-            if options.upstream.is_some() {
-                everything_to_the_stand_in(file)?;
-            }
-            options.mesh.as_ref().map_or(Ok(()), |mesh| mesh.apply(file))
-        })?;
-        Self::around(envoy, provider, collector, directory)
+        let mut file = envoy::configuration(&setup, &directory.path().join(ACCESS_LOG))?;
+        if options.upstream.is_some() {
+            everything_to_the_stand_in(&mut file)?;
+        }
+        options.mesh.as_ref().map_or(Ok(()), |mesh| mesh.apply(&mut file))?;
+        let parts = options.watched.iter();
+        let watched =
+            parts.map(|part| Watched::split(&mut file, *part, directory.path())).collect::<Result<Vec<_>>>()?;
+        let process = Process {
+            concurrency: options.concurrency,
+            arguments: options.arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            epoch: options.hot_restart.then(restart::first_epoch),
+            ..Process::default()
+        };
+        let shared = process.epoch.map(SharedMemory::of);
+        Ok(Self { watched, _shared: shared, ..Self::around(file, process, provider, collector, directory)? })
     }
 
     /// As [`Stack::start`], around a file of `envoy/examples` that is pointed at the stand-ins and then changed. The files that it wants
@@ -161,16 +187,28 @@ impl Stack {
             let mut file = example::load(name, files)?;
             example::point(&mut file, provider.address(), collector.address(), directory.path())?;
             change(&mut file);
-            let envoy = Envoy::run(&file, 2, directory.path(), variables)?;
-            Self::around(envoy, provider, collector, directory)
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let process = Process { concurrency: 2, variables, ..Process::default() };
+            Self::around(file, process, provider, collector, directory)
         };
         made(run())
     }
 
-    fn around(envoy: Envoy, provider: Provider, collector: Collector, directory: TempDir) -> Result<Self> {
+    fn around(
+        file: Value,
+        process: Process,
+        provider: Provider,
+        collector: Collector,
+        directory: TempDir,
+    ) -> Result<Self> {
+        let envoy = Envoy::run(&file, &process, directory.path())?;
         let client = || Client::builder().timeout(PATIENCE);
         Ok(Self {
             envoy: Some(envoy),
+            file,
+            process,
+            watched: Vec::new(),
+            _shared: None,
             provider,
             collector_port: collector.address().port(),
             collector: std::sync::Mutex::new(Some(collector)),
@@ -305,18 +343,22 @@ impl Stack {
     /// The usage events that the collector has by now.
     #[must_use]
     pub fn events_so_far(&self) -> Vec<Value> {
-        let events = self.with_collector(|collector| collector.with_store(|store| store.events("").expect("events")));
-        events.as_array().cloned().unwrap_or_default()
+        self.events_of("ai.meterr.usage.v1")
+    }
+
+    /// The events of that type that the collector has by now.
+    #[must_use]
+    pub fn events_of(&self, kind: &str) -> Vec<Value> {
+        let query = format!("type={kind}");
+        let events = self.with_collector(|collector| collector.with_store(|store| store.events(&query)));
+        events.expect("events").as_array().cloned().unwrap_or_default()
     }
 
     /// Waits until the collector has so many events of limits whose parts were passed, and gives back their data.
     #[must_use]
     pub fn alerts(&self, count: usize) -> Vec<Value> {
         let alerts = || -> Vec<Value> {
-            let all = self.with_collector(|collector| {
-                collector.with_store(|store| store.events("type=ai.meterr.limit.v1").expect("events"))
-            });
-            all.as_array().into_iter().flatten().map(|event| event["data"].clone()).collect()
+            self.events_of("ai.meterr.limit.v1").iter().map(|event| event["data"].clone()).collect()
         };
         wait(|| alerts().len() >= count, || format!("{} of {count} alerts came", alerts().len()));
         alerts()
@@ -372,18 +414,6 @@ impl Stack {
         self.with_collector(|collector| collector.set_mode(mode));
     }
 
-    /// Ends the collector; its port is closed.
-    pub fn kill_collector(&self) {
-        self.collector.lock().expect("no test panics with it").take();
-    }
-
-    /// Starts it again with the file that it had.
-    pub fn revive_collector(&self) {
-        let file = self.directory.path().join("events.sqlite");
-        let collector = Collector::start(self.collector_port, &file).expect("its old port");
-        self.collector.lock().expect("no test panics with it").replace(collector);
-    }
-
     /// The collector's counters.
     #[must_use]
     pub fn collector_stats(&self) -> Value {
@@ -397,20 +427,13 @@ impl Stack {
         let before = beats();
         // Two workers and the main thread beat once a second, each if it has ever written.
         wait(|| beats() > before + 3, || format!("{} heartbeats", beats()));
-        let gaps = self.with_collector(|collector| collector.with_store(|store| store.gaps().expect("gaps")));
-        gaps.as_array().cloned().unwrap_or_default()
+        self.gaps_so_far()
     }
 
     /// What the collector knows of usage, as `GET /v1/usage` answers.
     #[must_use]
     pub fn usage(&self) -> Value {
         self.with_collector(|collector| collector.with_store(|store| store.usage("").expect("usage")))
-    }
-
-    /// Where the collector listens.
-    #[must_use]
-    pub const fn collector_port(&self) -> u16 {
-        self.collector_port
     }
 
     /// What the provider or the collector did not expect so far, or Envoy logged that it must never log.
@@ -424,22 +447,6 @@ impl Stack {
         let provider = provider.into_iter().map(tell("provider"));
         let collector = collector.into_iter().map(tell("collector"));
         provider.chain(collector).chain(envoy.map(str::to_owned).map(tell("Envoy"))).collect()
-    }
-
-    /// Where the logs of Envoy are: `access.log` and `envoy.log`.
-    #[must_use]
-    pub fn logs(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// Ends Envoy as an operator would, by SIGTERM, and leaves the rest running. The lines of its access log.
-    ///
-    /// # Panics
-    /// If a line is no JSON.
-    pub fn stop_envoy(&mut self) -> Vec<Value> {
-        self.envoy.take();
-        let log = fs::read_to_string(self.directory.path().join(ACCESS_LOG)).unwrap_or_default();
-        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
     /// The end of a test: nobody complained, nothing panicked.

@@ -9,6 +9,7 @@ use std::{
 
 use meterr_tests::{
     calls::chat,
+    chaos::schedule::PLACES,
     stack::{Options, Stack},
     traffic::{Balance, Traffic, reconcile},
 };
@@ -18,8 +19,6 @@ use serde_json::Value;
 fn crashes() -> usize {
     std::env::var("METERR_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(50)
 }
-
-const WHERE: [&str; 6] = ["request_headers", "response_body", "request_body", "tick", "response_headers", "log"];
 
 fn ids(events: &[Value]) -> BTreeSet<String> {
     events.iter().filter_map(|event| event["id"].as_str()).map(str::to_owned).collect()
@@ -45,7 +44,7 @@ fn ok_vms_that_die_under_load_cost_no_event() {
     while died() < crashes() {
         assert!(begun.elapsed() < Duration::from_secs(300), "{} crashes", died());
         // Once for want of memory, which is no panic; it takes a gigabyte for a moment.
-        let at = if asked == 3 { "response_body:memory" } else { WHERE[asked % WHERE.len()] };
+        let at = if asked == 3 { "response_body:memory" } else { PLACES[asked % PLACES.len()] };
         let request = client
             .post(format!("http://{listener}/openai/v1/chat/completions"))
             .header("authorization", "Bearer sk-test")

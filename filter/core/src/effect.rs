@@ -1,5 +1,7 @@
 //! All that the core may ask of its host. The adapter carries these out and decides nothing.
 
+use std::borrow::Cow;
+
 use crate::metric::Metric;
 
 /// What the host does with the stream after a callback.
@@ -66,9 +68,9 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Set a request header, replacing all of that name.
-    SetRequestHeader(String, Vec<u8>),
+    SetRequestHeader(Cow<'static, str>, Cow<'static, [u8]>),
     /// Remove a request header.
-    RemoveRequestHeader(String),
+    RemoveRequestHeader(Cow<'static, str>),
     /// Set a response header, replacing all of that name.
     SetResponseHeader(&'static str, String),
     /// Remove a response header.
@@ -78,7 +80,9 @@ pub enum Effect {
     /// Let these bytes stand for the chunk that is passing.
     ReplaceResponseChunk(Vec<u8>),
     /// Write the stream's filter state `wasm.<key>`.
-    SetFilterState(&'static str, Vec<u8>),
+    SetFilterState(&'static str, Cow<'static, [u8]>),
+    /// The same with a number, as decimal digits.
+    SetFilterStateNumber(&'static str, u64),
     /// Write the registered filter state `envoy.ratelimit.hits_addend`: at most 1,000,000,000, the most that Envoy charges at once.
     SetHitsAddend(u64),
     /// Add to a counter, set a gauge or record into a histogram, by the metric's kind.

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use crate::{
     config::{Config, Problems},
-    delivery::{Exporter, NoRoom, Promise},
+    delivery::{Exporter, Kind, NoRoom, Promise, Refusals, Summary, spec::Rejected},
     effect::{Effect, Level},
-    event::{self, UsageEvent},
+    event::{self, Outcome, UsageEvent},
     host::Host,
     identity::credential::CredentialKey,
     limit::{
-        Alert, EPOCH_SECS, Subject, Unsettled,
+        Alert, EPOCH_SECS, LimitState, Subject, Unsettled,
         queue::{LOOK_MS, Queue},
     },
     metric::Metric,
@@ -39,6 +39,7 @@ const MAX_UNSETTLED: usize = 4_096;
 pub struct Service {
     setup: Rc<Setup>,
     exporter: Exporter,
+    refusals: Summary,
     random: Random,
     credential_key: Option<CredentialKey>,
     environment_key: Option<CredentialKey>,
@@ -70,6 +71,7 @@ impl Service {
         let mut random = Random::new(seed);
         Ok(Self {
             exporter: Exporter::new(config.sink.clone(), source.clone(), random.next()),
+            refusals: Summary::default(),
             random,
             credential_key: None,
             environment_key,
@@ -96,6 +98,7 @@ impl Service {
                 self.unsettled.push(again);
             }
         }
+        self.summarise(false, host);
         self.exporter.on_tick(host.store, host.now, host.effects);
         self.set_tick(host);
     }
@@ -137,6 +140,7 @@ impl Service {
 
     /// The root context ends. What is unsent is written to the log, where `scripts/reconcile` finds it.
     pub fn on_done(&mut self, host: &mut Host<'_>) {
+        self.summarise(true, host);
         for event in self.exporter.drain_for_shutdown(host.store, host.now) {
             host.effect(Effect::Log(Level::Warn, format!("meterr unsent: {}", String::from_utf8_lossy(&event))));
         }
@@ -201,12 +205,23 @@ impl Service {
 
     /// Takes an event over: from here on it is delivered, dead-lettered, dropped and counted, or queued. Gives back its bytes.
     pub(crate) fn accept(&mut self, event: &UsageEvent, host: &mut Host<'_>) -> Vec<u8> {
+        if event.outcome == Outcome::Rejected && self.sums_refusals() {
+            let decided = |state: &&LimitState| state.decision == "rejected";
+            let limit = event.limits.iter().find(decided).map_or("", |state| &*state.id);
+            let reason = event.reason.unwrap_or_default();
+            let refusal = Refusals::one(&event.tenant, &event.provider, reason, limit, event.time);
+            // Where it cannot be counted, it is told by itself.
+            if let Ok(over) = Summary::add(host.store, &refusal) {
+                self.tell_refusals(over, host);
+                return event::encode::encode(event, &self.source, None);
+            }
+        }
         let source = &self.source;
-        let mut encode = |writer, seq| event::encode::encode(event, source, writer, seq);
+        let mut encode = |writer, seq| event::encode::encode(event, source, Some((writer, seq)));
         if event.reason == Some(NO_ROOM) {
             return self.exporter.drop_refusal(host.effects, &mut encode);
         }
-        let accepted = self.exporter.accept(host.store, host.now, host.effects, &mut encode);
+        let accepted = self.exporter.accept(host.store, host.now, host.effects, Kind::Usage, &mut encode);
         self.set_tick(host);
         accepted
     }
@@ -216,8 +231,29 @@ impl Service {
         let id = self.random.uuid_v7(host.now);
         let (source, now) = (&self.source, host.now);
         let mut encode = |writer, seq| event::encode::alert(alert, of, (id, now), source, (writer, seq));
-        self.exporter.accept(host.store, host.now, host.effects, &mut encode);
+        self.exporter.accept(host.store, host.now, host.effects, Kind::Control, &mut encode);
         self.set_tick(host);
+    }
+
+    fn sums_refusals(&self) -> bool {
+        self.setup.config.sink.rejected == Rejected::SummaryPerMinute
+    }
+
+    /// Tells the refusals of a minute that is over, or all if this is the end.
+    fn summarise(&mut self, is_end: bool, host: &mut Host<'_>) {
+        if self.sums_refusals() {
+            let over = self.refusals.take(host.store, host.now, is_end);
+            self.tell_refusals(over, host);
+        }
+    }
+
+    fn tell_refusals(&mut self, groups: Vec<Refusals>, host: &mut Host<'_>) {
+        for group in groups {
+            let id = self.random.uuid_v7(host.now);
+            let (source, now) = (&self.source, host.now);
+            let mut encode = |writer, seq| event::encode::refusals(&group, (id, now), source, (writer, seq));
+            self.exporter.accept(host.store, host.now, host.effects, Kind::Control, &mut encode);
+        }
     }
 
     /// Keeps a settlement that the store did not take.

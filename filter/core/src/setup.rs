@@ -1,6 +1,10 @@
-//! A configuration made ready for traffic: what does not change while exchanges are open.
+//! A configuration made ready for traffic: what does not change while exchanges are open, but for what is remembered.
 
-use crate::{backpressure::Backpressure, config::Config, limit::Limits, provider::route::Providers};
+use std::cell::RefCell;
+
+use crate::{
+    backpressure::Backpressure, config::Config, limit::Limits, provider::route::Providers, usage::estimate::memo::Memo,
+};
 
 /// Compiled once per configuration and shared by all its exchanges: each keeps the one that it started with.
 #[derive(Debug)]
@@ -13,6 +17,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Whether what providers say of their own limits is obeyed; `None` if it is not even read.
     pub backpressure: Option<Backpressure>,
+    /// What this worker remembers of what was learned.
+    pub learned: RefCell<Memo>,
 }
 
 impl Setup {
@@ -23,6 +29,7 @@ impl Setup {
             providers: Providers::new(&config),
             limits: Limits::compile(&config.limits),
             backpressure: Backpressure::new(config.backpressure),
+            learned: RefCell::default(),
             config,
         }
     }

@@ -30,6 +30,9 @@ impl Driver<'_> {
             Effect::SpliceRequestBody(splice) => splice_request(&splice),
             Effect::ReplaceResponseChunk(bytes) => abi::replace_buffer(Buffer::Response, &bytes),
             Effect::SetFilterState(key, value) => abi::set_property(key, &value),
+            Effect::SetFilterStateNumber(key, number) => {
+                abi::set_property(key, itoa::Buffer::new().format(number).as_bytes())
+            }
             Effect::SetHitsAddend(tokens) => hits_addend(tokens),
             Effect::Measure(metric, value) => self.metrics.measure(metric, value),
             Effect::Move(metric, by) => self.metrics.shift(metric, by),
@@ -92,7 +95,8 @@ fn splice_request(splice: &Splice) -> Result<(), Status> {
 /// `envoy.source.extensions.common.wasm.SetEnvoyFilterStateArguments`: path 1, value 2; each shorter than 128 bytes.
 fn hits_addend(tokens: u64) -> Result<(), Status> {
     const PATH: &[u8] = b"envoy.ratelimit.hits_addend";
-    let value = tokens.to_string();
+    let mut digits = itoa::Buffer::new();
+    let value = digits.format(tokens);
     let mut argument = Vec::with_capacity(64);
     for (tag, bytes) in [(0x0a, PATH), (0x12, value.as_bytes())] {
         argument.push(tag);

@@ -59,6 +59,8 @@ extern "C" fn proxy_on_tick(root: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_http_call_response(root: u32, token: u32, headers: u32, body: usize, _trailers: u32) {
+    #[cfg(feature = "crash-for-tests")]
+    crash::at_callout();
     with((), |filter| filter.on_callout_response(root, token, headers, body));
 }
 
@@ -105,6 +107,8 @@ extern "C" fn proxy_on_log(context: u32) {
     #[cfg(feature = "crash-for-tests")]
     crash::at("log");
     with((), |filter| filter.on_log(context));
+    #[cfg(feature = "crash-for-tests")]
+    crash::at("settled");
 }
 
 #[unsafe(no_mangle)]

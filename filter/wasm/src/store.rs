@@ -17,6 +17,8 @@ fn failed(status: Status) -> StoreError {
 
 impl SharedStore for SharedData {
     fn read(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        #[cfg(feature = "crash-for-tests")]
+        crate::crash::at_store();
         match abi::shared(key) {
             Ok((value, version)) => Ok(Some((value, Version(version)))),
             Err(NOT_FOUND) => Ok(None),
@@ -25,14 +27,20 @@ impl SharedStore for SharedData {
     }
 
     fn swap(&self, key: &[u8], value: &[u8], version: Version) -> Result<(), StoreError> {
+        #[cfg(feature = "crash-for-tests")]
+        crate::crash::at_store();
         abi::set_shared(key, value, version.0).map_err(failed)
     }
 
     fn create(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        #[cfg(feature = "crash-for-tests")]
+        crate::crash::at_store();
         abi::set_shared(key, value, ABSENT).map_err(failed)
     }
 
     fn write(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        #[cfg(feature = "crash-for-tests")]
+        crate::crash::at_store();
         abi::set_shared(key, value, 0).map_err(failed)
     }
 }

@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::Heade
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub mod openmeter;
 mod store;
 
 pub use store::Store;
@@ -26,10 +27,20 @@ use crate::server::{Body, Connection, Handler, Server, full};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mode {
-    /// `ok`, a status, `reset`, `stall`, or `accept_then_reset`: the events are kept and nobody is told.
+    /// How it answers a batch:
+    ///
+    /// - `ok`, or nothing: it keeps the events and says so.
+    /// - a status: it keeps nothing, and says that.
+    /// - `reset`: it keeps nothing, and resets the connection once it has read the batch; `reset_mid_body` as soon as it has some of it.
+    /// - `accept_then_reset`: it keeps the events, and nobody is told; `reset_mid_answer` tells half.
+    /// - `wrong_content`: it keeps the events, and its answer's body is not what its headers say.
+    /// - `no_http`: it keeps nothing, and its answer is no HTTP.
+    /// - `stall`: it keeps nothing, and does not answer.
     pub mode: String,
     /// Seconds in `retry-after`.
     pub retry_after: Option<u64>,
+    /// Milliseconds until it answers.
+    pub delay_ms: u64,
 }
 
 /// A running collector. What it keeps stays in its file.
@@ -89,25 +100,43 @@ impl Collector {
 
 impl Handler for State {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Connection) -> io::Result<Response<Body>> {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        if head.method == Method::POST && head.uri.path() == "/v1/events" && lock(&self.mode).mode == "reset_mid_body" {
+            let _some = body.frame().await;
+            return reset(&connection);
+        }
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let query = head.uri.query().unwrap_or_default().to_owned();
         match (&head.method, head.uri.path()) {
             (&Method::POST, "/v1/events") => {
                 let mode = lock(&self.mode).clone();
+                tokio::time::sleep(Duration::from_millis(mode.delay_ms)).await;
                 match mode.mode.as_str() {
-                    "reset" => {
-                        connection.reset_on_close();
-                        return Err(io::Error::other("reset as told"));
-                    }
+                    "reset" => return reset(&connection),
                     "stall" => {
                         tokio::time::sleep(Duration::from_secs(3_600)).await;
                         return Err(io::Error::other("stalled as told"));
                     }
                     "accept_then_reset" => {
                         let _kept = self.take(&head, &body);
-                        connection.reset_on_close();
-                        return Err(io::Error::other("reset as told"));
+                        return reset(&connection);
+                    }
+                    "reset_mid_answer" => {
+                        let _kept = self.take(&head, &body);
+                        connection.write(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"new\"");
+                        return reset(&connection);
+                    }
+                    "no_http" => {
+                        connection.write(b"220 mail.example ESMTP\r\n");
+                        return reset(&connection);
+                    }
+                    "wrong_content" => {
+                        let _kept = self.take(&head, &body);
+                        let mut response = Response::new(full("<html>It works!</html>"));
+                        let headers = response.headers_mut();
+                        headers.insert("content-type", HeaderValue::from_static("application/json"));
+                        headers.insert("content-encoding", HeaderValue::from_static("gzip"));
+                        return Ok(response);
                     }
                     "" | "ok" => {}
                     status => {
@@ -159,6 +188,11 @@ impl Handler for State {
             _ => Ok(answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "no such method" }))),
         }
     }
+}
+
+fn reset(connection: &Connection) -> io::Result<Response<Body>> {
+    connection.reset_on_close();
+    Err(io::Error::other("reset as told"))
 }
 
 fn answer(status: StatusCode, value: &Value) -> Response<Body> {

@@ -257,7 +257,7 @@ impl World {
             }
             Effect::SetFilterState("meterr", bytes) => match serde_json::from_slice::<Value>(&bytes) {
                 Ok(event) => {
-                    self.law("delivery", collector.accept(&event, bytes));
+                    self.law("delivery", collector.accept(&event, bytes.into_owned()));
                     ran.events.push(event);
                 }
                 Err(error) => self.law("event", Err(format!("{error}: {}", String::from_utf8_lossy(&bytes)))),

@@ -63,7 +63,7 @@ impl Measured {
 impl Vm {
     /// One exchange from its request's headers to its end; gives back what one chunk in the middle of a stream cost.
     fn exchange(&mut self, workload: Workload, replies: &Replies) -> Result<Option<Profile>> {
-        let chunk = self.pass(&workload.request(0), PIECE, workload, replies)?;
+        let chunk = self.whole(&workload.request(0), PIECE, workload, replies)?;
         self.verify()?;
         Ok(chunk)
     }
@@ -77,12 +77,24 @@ impl Vm {
         let replies = Replies { chat: [head.as_bytes(), reply].concat(), ..Replies::new() };
         let headers = "POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\nx-tenant: t\r\ncontent-length";
         let message = [format!("{headers}: {}\r\n\r\n", body.len()).as_bytes(), body].concat();
-        self.pass(&message, piece, Workload::Chat2k, &replies)?;
+        self.whole(&message, piece, Workload::Chat2k, &replies)?;
         let event = self.host_mut().states.remove(&b"meterr"[..]).context("an event")?;
         Ok(serde_json::from_slice::<Value>(&event)?["data"].take())
     }
 
-    fn pass(&mut self, message: &[u8], piece: usize, workload: Workload, replies: &Replies) -> Result<Option<Profile>> {
+    /// An exchange of that workload with that request.
+    pub(super) fn pass(&mut self, message: &[u8], workload: Workload, replies: &Replies) -> Result<()> {
+        self.whole(message, PIECE, workload, replies)?;
+        self.verify()
+    }
+
+    fn whole(
+        &mut self,
+        message: &[u8],
+        piece: usize,
+        workload: Workload,
+        replies: &Replies,
+    ) -> Result<Option<Profile>> {
         let (headers, body) = request(message)?;
         let context = self.next_context;
         self.next_context += 1;
@@ -173,6 +185,13 @@ impl Vm {
 
     /// Lets time pass and the collector answer, until so many events have gone out.
     fn deliver(&mut self, events: usize) -> Result<()> {
+        let gone = self.answer()?;
+        ensure!(gone == events, "{gone} events went out of {events}");
+        Ok(())
+    }
+
+    /// Lets time pass and the collector answer; how many events went out.
+    pub(super) fn answer(&mut self) -> Result<usize> {
         let mut gone = 0;
         for _ in 0..2 {
             self.host_mut().now += 100_000_000;
@@ -183,8 +202,7 @@ impl Vm {
                 self.call::<_, ()>("proxy_on_http_call_response", (ROOT, callout.token, 1, 0, 0))?;
             }
         }
-        ensure!(gone == events, "{gone} events went out of {events}");
-        Ok(())
+        Ok(gone)
     }
 }
 

@@ -7,6 +7,7 @@ mod exchange;
 mod host;
 mod imports;
 mod profile;
+mod scale;
 mod steps;
 
 use std::{fs, path::Path};
@@ -17,6 +18,7 @@ use wasmi::{CompilationMode, Config, Engine, Instance, Linker, Module, Store, Ty
 pub use exchange::Measured;
 use host::Host;
 pub use profile::{Budget, Calls, Profile};
+pub use scale::{Point, scale};
 
 /// More than any callback takes: what loops for ever ends.
 const MOST_STEPS: u64 = 1 << 50;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     backpressure,
-    delivery::spec::{OnFull, Sink},
+    delivery::spec::{OnFull, Rejected, Sink},
     dialect::{DialectId, ErrorShape},
     event::format::Format,
     identity::{Identity, Source, Sources},
@@ -221,8 +221,7 @@ fn sink(walk: &Walk<'_>, section: &Section<'_>) -> Sink {
     if retry_max_ms < retry_base_ms {
         retry.report("max_ms", retry_max_ms.to_string(), format!("not less than base_ms, which is {retry_base_ms}"));
     }
-    // These have one value each so far: reading them is what refuses any other.
-    section.choice("rejected");
+    // It has one value so far: reading it is what refuses any other.
     section.section("dead_letter").text("path");
     let headers = section.entries("headers").into_iter();
     Sink {
@@ -247,6 +246,10 @@ fn sink(walk: &Walk<'_>, section: &Section<'_>) -> Sink {
         on_full: match queue.choice("on_full") {
             "reject_requests" => OnFull::RejectRequests,
             _ => OnFull::DropOldest,
+        },
+        rejected: match section.choice("rejected") {
+            "summary_per_minute" => Rejected::SummaryPerMinute,
+            _ => Rejected::Each,
         },
         heartbeat_secs: section.integer("heartbeat_secs"),
     }

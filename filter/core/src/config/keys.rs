@@ -452,7 +452,12 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key("sink.dead_letter", Object, Json("{}"), "Events that the collector will never take."),
     key("sink.dead_letter.path", Text(&text::EMPTY), Json(r#""""#), "Empty: a tagged log record and a counter."),
-    key("sink.rejected", Choice(&["each"]), Json(r#""each""#), "Events for refused requests: one for each."),
+    key(
+        "sink.rejected",
+        Choice(&["each", "summary_per_minute"]),
+        Json(r#""each""#),
+        "Events for requests that we refuse: one for each, or one a minute for each tenant, provider, reason and limit.",
+    ),
     key("sink.heartbeat_secs", Integer(1, 86_400, "s"), Json("60"), "Time between heartbeats of a writer."),
     key("tags", Object, Json("{}"), "How exchanges are tagged."),
     key(

@@ -111,7 +111,7 @@ fn ok_the_sink_as_it_is_told() {
 
 #[test]
 fn err_features_that_are_not_built_are_refused() {
-    assert!(parse(&json!({ "sink": { "cluster": "c", "rejected": "summary_per_minute" } })).is_err());
+    assert!(parse(&json!({ "sink": { "cluster": "c", "rejected": "summary_per_hour" } })).is_err());
 }
 
 /// A configuration with one limit that says these things besides its id.

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::{
     batch::{self, Batch, Item},
-    pool::Pool,
+    pool::{Kind, Pool},
     retry::{Answer, Backoff, retry_after_ms},
     ring::{Fate, PushError, Ring, Slot},
     spec::{OnFull, Sink},
@@ -47,8 +47,8 @@ pub struct Exporter {
     splits: Vec<Vec<Item>>,
     next_token: u64,
     tended: Option<Timestamp>,
-    /// Writer and `seq` of events that found no place in shared data.
-    homeless: (u64, u64),
+    /// Writers and last `seq` of exchanges and of control events that found no place in shared data.
+    homeless: [(u64, u64); 2],
     /// Most bytes of a batch: less than the sink's while the collector finds batches too large.
     batch_bytes: usize,
     /// Held once by each exchange whose event is still to come.
@@ -69,7 +69,7 @@ impl Exporter {
         Self {
             pool: Pool::new(sink.queue_bytes, random.next()),
             backoff: Backoff::new(&sink),
-            homeless: (random.next(), 0),
+            homeless: [(random.next(), 0), (random.next(), 0)],
             random,
             batch_bytes: sink.batch_bytes,
             promises: Rc::new(()),
@@ -104,11 +104,15 @@ impl Exporter {
     ) -> Vec<u8> {
         effects.push(Effect::Measure(Metric::Events("accepted"), 1));
         count(&[Fate::Dropped], effects);
-        self.encode_homeless(encode)
+        self.encode_homeless(Kind::Usage, encode)
     }
 
-    fn encode_homeless(&mut self, encode: &mut dyn FnMut(u64, u64) -> Vec<u8>) -> Vec<u8> {
-        let (writer, seq) = &mut self.homeless;
+    fn encode_homeless(&mut self, kind: Kind, encode: &mut dyn FnMut(u64, u64) -> Vec<u8>) -> Vec<u8> {
+        let [usage, control] = &mut self.homeless;
+        let (writer, seq) = match kind {
+            Kind::Usage => usage,
+            Kind::Control => control,
+        };
         *seq = seq.saturating_add(1);
         encode(*writer, *seq)
     }
@@ -119,16 +123,17 @@ impl Exporter {
         store: &dyn SharedStore,
         now: Timestamp,
         effects: &mut Vec<Effect>,
+        kind: Kind,
         encode: &mut dyn FnMut(u64, u64) -> Vec<u8>,
     ) -> Vec<u8> {
         effects.push(Effect::Measure(Metric::Events("accepted"), 1));
-        let mut pushed = self.pool.push(store, now, encode);
+        let mut pushed = self.pool.push(store, now, kind, encode);
         // One large event may take the room of several small ones.
         while self.sink.on_full == OnFull::DropOldest
             && matches!(pushed, Err(PushError::Full))
-            && self.drop_oldest(store, now, effects)
+            && self.drop_oldest(kind, store, now, effects)
         {
-            pushed = self.pool.push(store, now, encode);
+            pushed = self.pool.push(store, now, kind, encode);
         }
         if let Ok((_, event)) = pushed {
             if self.is_batch_full() {
@@ -137,14 +142,15 @@ impl Exporter {
             return event;
         }
         // Shared data fails, or events were larger than was thought when their exchanges were let in: the log is the only place left.
-        let event = self.encode_homeless(encode);
+        let event = self.encode_homeless(kind, encode);
         dead_letter(&event, effects);
         event
     }
 
     /// Makes room. What is dropped is counted, and its `seq` stays as a gap.
-    fn drop_oldest(&mut self, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
-        let rings = self.pool.rings.iter_mut().filter(|ring| ring.oldest().is_some());
+    fn drop_oldest(&mut self, kind: Kind, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        let is_of_kind = |ring: &&mut Ring| Kind::of(ring.number) == kind && ring.oldest().is_some();
+        let rings = self.pool.rings.iter_mut().filter(is_of_kind);
         let Some(ring) = rings.min_by_key(|ring| ring.head.oldest) else { return false };
         let Some(seq) = ring.oldest() else { return false };
         let number = ring.number;

@@ -6,6 +6,7 @@ mod batch;
 mod exporter;
 mod head;
 mod pool;
+mod refusals;
 mod retry;
 mod ring;
 pub mod spec;
@@ -14,3 +15,6 @@ mod tests;
 
 pub use exporter::Exporter;
 pub(crate) use exporter::{NoRoom, Promise};
+pub use pool::Kind;
+pub use refusals::Refusals;
+pub(crate) use refusals::Summary;

@@ -10,12 +10,16 @@ use crate::{random::Random, store::SharedStore, time::Timestamp};
 pub(super) const RINGS: u8 = 128;
 /// Fewest.
 const MIN_RINGS: usize = 16;
+/// The first of the rings for control events.
+const CONTROL: u8 = 192;
+/// How large each of these is. There are 64, so that all that waits of such events takes 2 MiB at most, beyond the queue's own bound.
+const CONTROL_BYTES: usize = 32_768;
 /// A small queue has fewer rings, so that each holds some events.
 const BYTES_PER_RING: usize = 16_384;
 /// For so many rings there is one more, for workers that have none when others hold them all: then the queue is up to a quarter larger
-/// than it was told to be, or by eight small rings.
+/// than it was told to be, or by 32 small rings. A worker that adopts what a VM in trouble left behind may come to hold most of them.
 const SPARE: u64 = 4;
-const MIN_SPARE: u64 = 8;
+const MIN_SPARE: u64 = 32;
 /// A slot for each so many bytes of a ring: events of half the usual size fill slots and bytes alike.
 const BYTES_PER_SLOT: usize = 512;
 /// What an event is expected to take at least.
@@ -25,6 +29,25 @@ const LOOK_AGAIN_MS: u64 = 1_000;
 /// Looks at a lease that is too long, with a tick of [`LOOK_AGAIN_MS`] between them: as long as a lease.
 const LOOKS: u8 = 10;
 
+/// What an event is about, and so which rings it waits in.
+///
+/// Control events stand in no access log: what of them is lost with a process is lost. Rings and so writers of their own keep that from looking
+/// like the loss of an exchange, which can be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An exchange.
+    Usage,
+    /// What is told beside exchanges: alerts of limits, summaries of refusals.
+    Control,
+}
+
+impl Kind {
+    /// Of the events in the ring of that number.
+    pub(super) const fn of(ring: u8) -> Self {
+        if ring < CONTROL { Self::Usage } else { Self::Control }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Pool {
     owner: u64,
@@ -33,7 +56,8 @@ pub(super) struct Pool {
     ring_bytes: usize,
     slots: u64,
     pub(super) rings: Vec<Ring>,
-    no_room_until: u64,
+    /// For exchanges and for control events.
+    no_room_until: [u64; 2],
     /// What an event is expected to take.
     usual_bytes: usize,
     /// Leases that end later than any that is given now, and how often they were seen.
@@ -62,7 +86,7 @@ impl Pool {
             ring_bytes,
             slots,
             rings: Vec::new(),
-            no_room_until: 0,
+            no_room_until: [0; 2],
             usual_bytes: USUAL_BYTES,
             too_long: Vec::new(),
             random,
@@ -74,18 +98,22 @@ impl Pool {
         &mut self,
         store: &dyn SharedStore,
         now: Timestamp,
+        kind: Kind,
         encode: &mut dyn FnMut(u64, u64) -> Vec<u8>,
     ) -> Result<(usize, Vec<u8>), PushError> {
+        let max_bytes = self.ring_bytes(kind);
         // What the event needs is known when it is encoded, for which a ring must be chosen.
         let mut needed = 2 * BYTES_PER_SLOT;
         // Each lost ring costs a turn, and so does one that is too small.
         for _ in 0..u16::from(self.count).saturating_mul(2) {
-            let Some(at) = self.with_room(needed, store, now) else { return Err(PushError::Full) };
+            let Some(at) = self.with_room(kind, needed, store, now) else { return Err(PushError::Full) };
             let Some(ring) = self.rings.get_mut(at) else { return Err(PushError::Full) };
             let event = encode(ring.head.writer, ring.head.next);
-            match ring.push(store, &event, self.ring_bytes, now) {
+            match ring.push(store, &event, max_bytes, now) {
                 Ok(()) => {
-                    self.learn(event.len());
+                    if kind == Kind::Usage {
+                        self.learn(event.len());
+                    }
                     return Ok((at, event));
                 }
                 // Its number in another ring may be longer by some digits.
@@ -98,6 +126,17 @@ impl Pool {
         Err(PushError::Lost)
     }
 
+    const fn ring_bytes(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Usage => self.ring_bytes,
+            Kind::Control => CONTROL_BYTES,
+        }
+    }
+
+    fn rings_of(&self, kind: Kind) -> impl Iterator<Item = (usize, &Ring)> {
+        self.rings.iter().enumerate().filter(move |(_, ring)| Kind::of(ring.number) == kind)
+    }
+
     /// The largest event so far is what is expected, and slowly less.
     fn learn(&mut self, bytes: usize) {
         let slowly = self.usual_bytes.saturating_sub(self.usual_bytes.saturating_sub(bytes) / 64);
@@ -107,36 +146,40 @@ impl Pool {
     /// Whether so many events of usual size find room, after claiming what rings are free.
     pub(super) fn has_room_for(&mut self, events: usize, store: &dyn SharedStore, now: Timestamp) -> bool {
         loop {
-            let room = self.rings.iter().map(|ring| ring.room(self.ring_bytes, self.usual_bytes));
+            let room = self.rings_of(Kind::Usage).map(|(_, ring)| ring.room(self.ring_bytes, self.usual_bytes));
             if room.fold(0_usize, usize::saturating_add) >= events {
                 return true;
             }
-            if self.claim_another(store, now).is_err() {
+            if self.claim_another(Kind::Usage, store, now).is_err() {
                 return false;
             }
         }
     }
 
     /// The first ring of ours with room for so many bytes, or a new one.
-    fn with_room(&mut self, needed: usize, store: &dyn SharedStore, now: Timestamp) -> Option<usize> {
-        let has_room = |ring: &Ring| ring.has_room(needed, self.ring_bytes);
-        if let Some(at) = self.rings.iter().position(has_room) {
+    fn with_room(&mut self, kind: Kind, needed: usize, store: &dyn SharedStore, now: Timestamp) -> Option<usize> {
+        let max_bytes = self.ring_bytes(kind);
+        if let Some((at, _)) = self.rings_of(kind).find(|(_, ring)| ring.has_room(needed, max_bytes)) {
             return Some(at);
         }
-        self.claim_another(store, now).ok()?;
+        self.claim_another(kind, store, now).ok()?;
         self.rings.len().checked_sub(1)
     }
 
-    fn claim_another(&mut self, store: &dyn SharedStore, now: Timestamp) -> Result<(), PushError> {
-        let until = self.no_room_until;
+    fn claim_another(&mut self, kind: Kind, store: &dyn SharedStore, now: Timestamp) -> Result<(), PushError> {
+        let until = *self.no_room_until(kind);
+        let has_none = self.rings_of(kind).next().is_none();
         // A date that is too far away is older than a clock that went back.
-        if !self.rings.is_empty() && (until.saturating_sub(LOOK_AGAIN_MS)..until).contains(&now.millis()) {
+        if !has_none && (until.saturating_sub(LOOK_AGAIN_MS)..until).contains(&now.millis()) {
             return Err(PushError::Full);
         }
-        let count = u64::from(self.count.max(1));
+        let (begin, count) = match kind {
+            Kind::Usage => (0, u64::from(self.count.max(1))),
+            Kind::Control => (u64::from(CONTROL), u64::from(u8::MAX - CONTROL) + 1),
+        };
         let first = self.owner % count;
-        let numbers = (0..count).map(move |step| first.wrapping_add(step) % count);
-        let spare = if self.rings.is_empty() { (count / SPARE).max(MIN_SPARE) } else { 0 };
+        let numbers = (0..count).map(move |step| begin + first.wrapping_add(step) % count);
+        let spare = if has_none && kind == Kind::Usage { (count / SPARE).max(MIN_SPARE) } else { 0 };
         let numbers = numbers.chain(count..count.saturating_add(spare));
         for number in numbers.filter_map(|number| u8::try_from(number).ok()) {
             if self.rings.iter().any(|ring| ring.number == number) {
@@ -150,8 +193,16 @@ impl Pool {
                 return Ok(());
             }
         }
-        self.no_room_until = now.millis().saturating_add(LOOK_AGAIN_MS);
+        *self.no_room_until(kind) = now.millis().saturating_add(LOOK_AGAIN_MS);
         Err(PushError::Full)
+    }
+
+    const fn no_room_until(&mut self, kind: Kind) -> &mut u64 {
+        let [usage, control] = &mut self.no_room_until;
+        match kind {
+            Kind::Usage => usage,
+            Kind::Control => control,
+        }
     }
 
     fn take(
@@ -162,7 +213,11 @@ impl Pool {
         now: Timestamp,
     ) -> bool {
         let writer = self.random.next();
-        match Ring::take(store, number, read, self.owner, writer, self.slots, now) {
+        let slots = match Kind::of(number) {
+            Kind::Usage => self.slots,
+            Kind::Control => (CONTROL_BYTES / BYTES_PER_SLOT) as u64,
+        };
+        match Ring::take(store, number, read, self.owner, writer, slots, now) {
             Some(ring) => {
                 self.rings.push(ring);
                 true
@@ -181,7 +236,7 @@ impl Pool {
             self.rings.remove(at).give_back(store);
         }
         let mut depth = Depth::default();
-        for number in 0..RINGS.saturating_add(RINGS / 4) {
+        for number in (0..RINGS.saturating_add(RINGS / 4)).chain(CONTROL..=u8::MAX) {
             let Ok(Some((head, version))) = ring::read_head(store, number) else { continue };
             depth.bytes = depth.bytes.saturating_add(head.bytes);
             if head.oldest > 0 && (depth.oldest == 0 || head.oldest < depth.oldest) {
@@ -193,11 +248,11 @@ impl Pool {
             }
         }
         if depth.bytes == 0 {
-            self.no_room_until = 0;
+            self.no_room_until = [0; 2];
         }
-        if self.rings.is_empty() {
+        if self.rings_of(Kind::Usage).next().is_none() {
             // Before others need them all. Where there is none, the next tick or the first event tries again.
-            let _none_free = self.claim_another(store, now);
+            let _none_free = self.claim_another(Kind::Usage, store, now);
         }
         depth
     }
@@ -221,9 +276,10 @@ impl Pool {
         false
     }
 
-    /// An empty ring beyond the first, if there is one.
+    /// An empty ring beyond the first, if there is one; of control events any of which a heartbeat has told the end.
     fn spare(&self) -> Option<usize> {
-        let is_spare = |(at, ring): &(usize, &Ring)| *at > 0 && ring.head.queued() == 0;
-        self.rings.iter().enumerate().find(is_spare).map(|(at, _)| at)
+        let beyond_first = self.rings_of(Kind::Usage).skip(1);
+        let told = self.rings_of(Kind::Control).filter(|(_, ring)| ring.is_told());
+        beyond_first.chain(told).find(|(_, ring)| ring.head.queued() == 0).map(|(at, _)| at)
     }
 }

@@ -94,6 +94,8 @@ pub(super) struct Ring {
     waiting: usize,
     /// Of all entries that are not done. The head learns it with its next change.
     bytes: u64,
+    /// The `next` that the last heartbeat told of; 0 if there was none since the ring was taken.
+    told: u64,
 }
 
 /// Why a push did not happen.
@@ -150,7 +152,7 @@ impl Ring {
             Some((_, version)) => store.swap(&key, &head.encode(), version).ok()?,
             None => store.create(&key, &head.encode()).ok()?,
         }
-        let mut ring = Self { number, head, entries: VecDeque::new(), waiting: 0, bytes: 0 };
+        let mut ring = Self { number, head, entries: VecDeque::new(), waiting: 0, bytes: 0, told: 0 };
         for seq in head.tail..head.next {
             let entry = match ring.read(store, seq) {
                 Ok(Slot::Event { event, came, version }) => {
@@ -256,7 +258,13 @@ impl Ring {
 
     /// Notes a heartbeat.
     pub(super) fn beat(&mut self, store: &dyn SharedStore, now: Timestamp) -> bool {
+        self.told = self.head.next;
         self.update(store, Head { heartbeat: now.millis(), ..self.head }, now)
+    }
+
+    /// Whether a heartbeat has told of all that is in it.
+    pub(super) const fn is_told(&self) -> bool {
+        self.told == self.head.next || self.head.next <= 1
     }
 
     /// Gives the ring back; what is in it is for whoever takes it next.

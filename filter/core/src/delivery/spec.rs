@@ -12,6 +12,16 @@ pub enum OnFull {
     RejectRequests,
 }
 
+/// What becomes of refusals, which a client can make as many of as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rejected {
+    /// An event for each, as for any other exchange.
+    #[default]
+    Each,
+    /// They are counted, and told of once a minute.
+    SummaryPerMinute,
+}
+
 /// Where and how events are sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sink {
@@ -45,6 +55,8 @@ pub struct Sink {
     pub queue_bytes: usize,
     /// What to do when there is none.
     pub on_full: OnFull,
+    /// What becomes of refusals.
+    pub rejected: Rejected,
     /// Seconds between heartbeats of a writer.
     pub heartbeat_secs: u64,
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
-    spec::{OnFull, Sink},
+    spec::{OnFull, Rejected, Sink},
     *,
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod answers;
+mod control;
 mod faults;
 
 fn sink() -> Sink {
@@ -36,6 +37,7 @@ fn sink() -> Sink {
         give_up_after_secs: 86_400,
         queue_bytes: 1 << 20,
         on_full: OnFull::DropOldest,
+        rejected: Rejected::Each,
         heartbeat_secs: 60,
     }
 }
@@ -134,11 +136,15 @@ impl World {
     }
 
     fn accept(&mut self, worker: usize) {
+        self.accept_as(worker, Kind::Usage);
+    }
+
+    fn accept_as(&mut self, worker: usize, kind: Kind) {
         let Some(exporter) = &mut self.workers[worker] else { return };
         self.made += 1;
         let made = self.made;
         let mut effects = Vec::new();
-        exporter.accept(&self.store, self.now, &mut effects, &mut |writer, seq| {
+        exporter.accept(&self.store, self.now, &mut effects, kind, &mut |writer, seq| {
             format!(r#"{{"n":{made},"type":"usage","writer":"{writer:x}","seq":{seq},"pad":"{:0>400}"}}"#, 0)
                 .into_bytes()
         });
@@ -322,7 +328,9 @@ proptest! {
         let crashes = acts.iter().any(|act| matches!(act, Act::Crash(_)));
         for act in acts {
             match act {
-                Act::Accept(worker, count) => (0..count).for_each(|_| world.accept(worker)),
+                Act::Accept(worker, count) => (0..count).for_each(|nth| {
+                    world.accept_as(worker, if nth == 3 { Kind::Control } else { Kind::Usage });
+                }),
                 Act::Wait(millis) => world.wait(millis),
                 Act::Answer(which, status) => world.answer(which, status),
                 Act::Crash(worker) => world.crash(worker),

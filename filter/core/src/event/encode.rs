@@ -3,7 +3,8 @@
 use super::{BackpressureState, UsageEvent};
 use crate::{
     backpressure,
-    json::write::{Object, array},
+    delivery::Refusals,
+    json::write::Object,
     limit::{Alert, LimitState, Subject, Unit, spec::Dimension},
     price::PicoUsd,
     time::Timestamp,
@@ -15,11 +16,11 @@ const SCHEMA: u64 = 1;
 /// Room for a usual event, in bytes.
 const USUAL: usize = 2_048;
 
-/// A usage event as JSON.
+/// A usage event as JSON. `numbered` is its writer and `seq`; one that is told of only in a summary has none.
 #[must_use]
-pub fn encode(event: &UsageEvent, source: &str, writer: u64, seq: u64) -> Vec<u8> {
+pub fn encode(event: &UsageEvent, source: &str, numbered: Option<(u64, u64)>) -> Vec<u8> {
     let mut out = envelope(USUAL, &event.id_text(), source, "ai.meterr.usage.v1", &event.tenant, event.time);
-    out.json("data", &data(event, writer, seq));
+    out.object("data", |data| self::data(event, numbered, data));
     out.finish()
 }
 
@@ -35,17 +36,12 @@ fn envelope(room: usize, id: &str, source: &str, kind: &str, subject: &str, time
     out
 }
 
-fn data(event: &UsageEvent, writer: u64, seq: u64) -> Vec<u8> {
-    let mut data = Object::with_capacity(USUAL);
+fn data(event: &UsageEvent, numbered: Option<(u64, u64)>, data: &mut Object) {
     data.text("tenant", &event.tenant);
     data.maybe_text("user", event.user.as_deref());
     data.maybe_text("key_id", event.key_id.as_deref());
     if !event.labels.is_empty() {
-        let mut labels = Object::with_capacity(128);
-        for (name, value) in &event.labels {
-            labels.text(name, value);
-        }
-        data.json("labels", &labels.finish());
+        data.object("labels", |labels| event.labels.iter().for_each(|(name, value)| labels.labelled(name, value)));
     }
     data.text("provider", &event.provider);
     data.text("dialect", event.dialect);
@@ -62,11 +58,15 @@ fn data(event: &UsageEvent, writer: u64, seq: u64) -> Vec<u8> {
     data.maybe_number("status", event.status.map(u64::from));
     data.text("outcome", event.outcome.code());
     data.maybe_text("reason", event.reason);
-    usage(event, &mut data);
-    cost(event, &mut data);
+    usage(event, data);
+    cost(event, data);
     data.flag("billable", event.billable);
     if !event.limits.is_empty() || event.backpressure.is_some() {
-        data.json("limits", &limits(event));
+        let own = event.limits.iter().map(Entry::Own);
+        data.objects("limits", event.backpressure.iter().map(Entry::Provider).chain(own), |entry, of| match of {
+            Entry::Provider(state) => backpressure(state, entry),
+            Entry::Own(state) => limit(state, entry),
+        });
     }
     data.maybe_number("queue_ms", event.queue_ms);
     data.number("duration_ms", event.duration_ms);
@@ -75,10 +75,11 @@ fn data(event: &UsageEvent, writer: u64, seq: u64) -> Vec<u8> {
     data.maybe_text("request_id", event.request_id.as_deref());
     data.maybe_text("trace_id", event.trace_id.as_deref());
     data.maybe_text("span_id", event.span_id.as_deref());
-    data.text("writer", &hex(writer));
-    data.number("seq", seq);
+    if let Some((writer, seq)) = numbered {
+        data.text("writer", &hex(writer));
+        data.number("seq", seq);
+    }
     data.number("schema", SCHEMA);
-    data.finish()
 }
 
 fn usage(event: &UsageEvent, data: &mut Object) {
@@ -130,7 +131,7 @@ fn usage(event: &UsageEvent, data: &mut Object) {
 
 fn cost(event: &UsageEvent, data: &mut Object) {
     let cost = &event.cost;
-    let mut money = |name: &str, amount: Option<PicoUsd>| {
+    let mut money = |name: &'static str, amount: Option<PicoUsd>| {
         if let Some(amount) = amount {
             data.text(name, &amount.to_string());
         }
@@ -148,15 +149,14 @@ fn cost(event: &UsageEvent, data: &mut Object) {
     data.maybe_text("price_version", cost.price_version.as_deref());
 }
 
-fn limits(event: &UsageEvent) -> Vec<u8> {
-    let own = event.limits.iter().map(limit);
-    let entries: Vec<Vec<u8>> = event.backpressure.iter().map(backpressure).chain(own).collect();
-    array(&entries)
+/// An entry of the event's `limits`.
+enum Entry<'a> {
+    Provider(&'a BackpressureState),
+    Own(&'a LimitState),
 }
 
 /// The provider does not say how much it allows: what is unknown is left out.
-fn backpressure(state: &BackpressureState) -> Vec<u8> {
-    let mut entry = Object::with_capacity(160);
+fn backpressure(state: &BackpressureState, entry: &mut Object) {
     entry.text("id", backpressure::LIMIT_ID);
     entry.text("unit", Unit::Requests.code());
     entry.number("held", 0);
@@ -165,20 +165,17 @@ fn backpressure(state: &BackpressureState) -> Vec<u8> {
     entry.text("reset_at", &state.until.rfc3339());
     entry.text("decision", if state.is_rejected { "rejected" } else { "admitted" });
     entry.flag("would_reject", true);
-    entry.finish()
 }
 
-fn limit(state: &LimitState) -> Vec<u8> {
-    let mut entry = Object::with_capacity(160);
+fn limit(state: &LimitState, entry: &mut Object) {
     entry.text("id", &state.id);
     entry.text("unit", state.unit.code());
-    amounts(state, &mut entry);
+    amounts(state, entry);
     entry.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
     entry.text("decision", state.decision);
     if let Some(would_reject) = state.would_reject {
         entry.flag("would_reject", would_reject);
     }
-    entry.finish()
 }
 
 /// Amounts of money are texts, all others numbers.
@@ -194,7 +191,7 @@ fn amounts(state: &LimitState, entry: &mut Object) {
     }
 }
 
-fn amount(entry: &mut Object, name: &str, unit: Unit, number: i64) {
+fn amount(entry: &mut Object, name: &'static str, unit: Unit, number: i64) {
     if unit == Unit::Usd { entry.text(name, &unit.show(number)) } else { entry.number(name, number) }
 }
 
@@ -233,13 +230,39 @@ pub fn alert(
             Dimension::Model => data.text("request_model", value),
             Dimension::Label(name) => {
                 has_labels = true;
-                labels.text(name, value);
+                labels.labelled(name, value);
             }
         }
     }
     if has_labels {
         data.json("labels", &labels.finish());
     }
+    data.text("writer", &hex(writer));
+    data.number("seq", seq);
+    data.number("schema", SCHEMA);
+    out.json("data", &data.finish());
+    out.finish()
+}
+
+/// How often requests were refused in a minute, as JSON.
+#[must_use]
+pub fn refusals(
+    group: &Refusals,
+    (id, time): (uuid::Uuid, Timestamp),
+    source: &str,
+    (writer, seq): (u64, u64),
+) -> Vec<u8> {
+    let mut out = envelope(640, &id.to_string(), source, "ai.meterr.rejected.v1", &group.tenant, time);
+    let mut data = Object::with_capacity(384);
+    data.text("tenant", &group.tenant);
+    data.text("provider", &group.provider);
+    data.text("outcome", "rejected");
+    data.text("reason", &group.reason);
+    data.maybe_text("limit", Some(&*group.limit).filter(|limit| !limit.is_empty()));
+    data.number("count", group.count);
+    data.text("first_at", &group.first.rfc3339());
+    data.text("last_at", &group.last.rfc3339());
+    data.flag("billable", false);
     data.text("writer", &hex(writer));
     data.number("seq", seq);
     data.number("schema", SCHEMA);

@@ -81,7 +81,7 @@ fn line(event: &[u8]) -> Vec<u8> {
     let merged = merged.filter_map(|name| Some((name, *envelope.get(name)?)));
     let mut line = Object::with_capacity(event.len());
     for (name, value) in merged.chain(data.iter().map(|(name, value)| (name.as_str(), *value))) {
-        line.json(name, value.get().as_bytes());
+        line.labelled_json(name, value.get().as_bytes());
     }
     let mut line = line.finish();
     line.push(b'\n');

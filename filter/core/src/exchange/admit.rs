@@ -13,7 +13,7 @@ use crate::{
     service::{NO_ROOM, Service},
 };
 
-use super::open::{Hold, Open};
+use super::open::{Hold, Open, bytes_of};
 
 /// A 404 for a request that belongs to no provider. Nobody's dialect is known, so it has the most common shape.
 pub(super) fn not_found(message: &str) -> LocalReply {
@@ -43,7 +43,7 @@ impl Open {
         let upgrade = headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT");
         if self.operation.streams == Streams::WebSocket {
             // Compression is offered to the server by the client, hop by hop: without the offer, messages come as they are.
-            host.effect(Effect::RemoveRequestHeader("sec-websocket-extensions".to_owned()));
+            host.effect(Effect::RemoveRequestHeader("sec-websocket-extensions".into()));
         }
         let small = self.announced_bytes.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
         let may_hold = small && !upgrade;
@@ -56,7 +56,7 @@ impl Open {
             self.hold = Hold::Headers;
         } else if inject {
             // The headers go on before the body is known: whatever the body becomes, they must be right for it.
-            host.effect(Effect::RemoveRequestHeader("content-length".to_owned()));
+            host.effect(Effect::RemoveRequestHeader("content-length".into()));
             self.hold = Hold::Body;
         }
         if !signs(headers, "accept-encoding") {
@@ -189,7 +189,7 @@ impl Open {
                     && let Some(model) =
                         self.facts.model.as_ref().filter(|model| model.bytes().all(|b| b.is_ascii_graphic()))
                 {
-                    host.effect(Effect::SetRequestHeader("x-meterr-model".to_owned(), model.clone().into_bytes()));
+                    host.effect(Effect::SetRequestHeader("x-meterr-model".into(), model.clone().into_bytes().into()));
                 }
                 Verdict::Continue
             }
@@ -207,8 +207,8 @@ impl Open {
     /// Writes to filter state whose exchange it is, once.
     pub(super) fn say_whose(&mut self, host: &mut Host<'_>) {
         if !core::mem::replace(&mut self.said_whose, true) {
-            host.effect(Effect::SetFilterState("meterr_tenant", self.tenant().as_bytes().to_vec()));
-            host.effect(Effect::SetFilterState("meterr_provider", self.provider.as_bytes().to_vec()));
+            host.effect(Effect::SetFilterState("meterr_tenant", self.tenant().as_bytes().to_vec().into()));
+            host.effect(Effect::SetFilterState("meterr_provider", bytes_of(&self.provider)));
         }
     }
 
@@ -235,8 +235,8 @@ impl Open {
         if hold == Hold::Headers {
             let bytes =
                 self.facts.body_bytes.saturating_sub((splice.end - splice.start) as u64) + splice.with.len() as u64;
-            host.effect(Effect::SetRequestHeader("content-length".to_owned(), bytes.to_string().into_bytes()));
-            host.effect(Effect::SetRequestHeader("accept-encoding".to_owned(), b"identity".to_vec()));
+            host.effect(Effect::SetRequestHeader("content-length".into(), bytes.to_string().into_bytes().into()));
+            host.effect(Effect::SetRequestHeader("accept-encoding".into(), (&b"identity"[..]).into()));
         }
         host.effect(Effect::SpliceRequestBody(splice));
         self.injected = true;
@@ -255,9 +255,9 @@ impl Open {
             let refused = parts.any(|part| matches!(part, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000"));
             (name.eq_ignore_ascii_case(b"gzip") || name == b"*") && !refused
         });
-        let readable: &[u8] = if gzip && !identity_only { b"gzip" } else { b"identity" };
+        let readable: &'static [u8] = if gzip && !identity_only { b"gzip" } else { b"identity" };
         if accepted != readable {
-            host.effect(Effect::SetRequestHeader("accept-encoding".to_owned(), readable.to_vec()));
+            host.effect(Effect::SetRequestHeader("accept-encoding".into(), readable.into()));
         }
     }
 }

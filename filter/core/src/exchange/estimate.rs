@@ -9,7 +9,7 @@ use crate::{
         Flag, Flags, Usage, UsageStatus,
         estimate::{
             Estimate, JSON_BYTE,
-            learned::{self, ENOUGH, FEW, Kind, Learned, Sample, Shape},
+            learned::{ENOUGH, FEW, Kind, Learned, Sample, Shape},
         },
         meter::Snapshot,
     },
@@ -40,11 +40,18 @@ impl Open {
         Kind { model: None, shape: Shape::Unread, ..self.kind() }
     }
 
+    fn known(&self, kind: &Kind<'_>, least: u32, host: &Host<'_>) -> Learned {
+        match self.setup.learned.try_borrow_mut() {
+            Ok(mut memo) => memo.read(kind, least, host.store, host.now),
+            Err(_) => Learned::read(kind, least, host.store, host.now),
+        }
+    }
+
     /// What the request may consume. `whole` says that its body was read.
     pub(super) fn demand(&self, whole: bool, host: &Host<'_>) -> Demand {
         let is_asked = self.setup.limits.wants_estimate(&self.subject());
         let known = |kind: &Kind<'_>| {
-            if is_asked { Learned::read(kind, ENOUGH, host.store, host.now) } else { Learned::default() }
+            if is_asked { self.known(kind, ENOUGH, host) } else { Learned::default() }
         };
         if whole {
             let known = known(&self.kind());
@@ -66,7 +73,7 @@ impl Open {
 
     /// What the exchange has taken, as far as anything was seen of it.
     pub(super) fn estimate(&self, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Estimate {
-        let known = Learned::read(&self.kind(), FEW, host.store, host.now);
+        let known = self.known(&self.kind(), FEW, host);
         let estimate = known.estimate(self.facts.input_weight(), snapshot.map(|snapshot| snapshot.text));
         let audio = snapshot.map_or(0, Snapshot::audio_tokens);
         // No model writes more than it was allowed to, and one that embeds or ranks writes nothing: its reply is numbers.
@@ -93,9 +100,11 @@ impl Open {
             output: pair(snapshot.text, output.filter(|_| is_written)),
             choice: output.map(|tokens| tokens.div_ceil(self.facts.choices())),
         };
-        if learned::learn(&self.kind(), &sample, host.store, host.now) {
+        // Nothing else has it: no callback runs within another.
+        let Ok(mut memo) = self.setup.learned.try_borrow_mut() else { return };
+        if memo.learn(&self.kind(), &sample, host.store, host.now) {
             let input = pair(self.facts.body_bytes.saturating_mul(JSON_BYTE), input);
-            learned::learn(&self.unread(), &Sample { input, output: None, ..sample }, host.store, host.now);
+            memo.learn(&self.unread(), &Sample { input, output: None, ..sample }, host.store, host.now);
         }
     }
 }

@@ -82,7 +82,7 @@ impl Exchange {
         for (name, _) in headers.iter() {
             // What a client says under our own names would be taken for ours, here or upstream.
             if name.starts_with(b"x-meterr-") {
-                host.effect(Effect::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned()));
+                host.effect(Effect::RemoveRequestHeader(String::from_utf8_lossy(name).into_owned().into()));
             }
         }
         let setup = service.setup();

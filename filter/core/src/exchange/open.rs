@@ -113,7 +113,7 @@ pub(super) struct Open {
     pub(super) hold: Hold,
     /// Whether a held reply waits for its count; see [`super::respond`].
     pub(super) hold_reply: bool,
-    pub(super) scan: Option<RequestScan>,
+    pub(super) scan: Option<Box<RequestScan>>,
     pub(super) facts: RequestFacts,
     /// Bytes that the request's headers announce.
     pub(super) announced_bytes: Option<u64>,
@@ -141,7 +141,7 @@ pub(super) struct Open {
     pub(super) released: Option<Timestamp>,
     pub(super) answered: Option<Timestamp>,
     pub(super) status: Option<u32>,
-    pub(super) meter: Option<Meter>,
+    pub(super) meter: Option<Box<Meter>>,
     pub(super) hider: Option<UsageChunkHider>,
     pub(super) request_id: Option<String>,
     pub(super) trace: Option<(String, String)>,
@@ -176,10 +176,10 @@ impl Open {
             hold: Hold::No,
             hold_reply: false,
             facts: RequestFacts::known(operation, model.clone()),
-            scan: Some(
+            scan: Some(Box::new(
                 RequestScan::new(operation, model, headers.get("content-encoding"))
                     .with_content_type(headers.get("content-type").unwrap_or_default()),
-            ),
+            )),
             announced_bytes: number("content-length"),
             decided: false,
             injected: false,
@@ -218,18 +218,27 @@ impl Open {
 /// for us and go no further.
 pub(super) fn rewrite(target: &Target, identity: &Identity, host: &mut Host<'_>) {
     for name in identity.stripped_headers() {
-        host.effect(Effect::RemoveRequestHeader(name.to_owned()));
+        host.effect(Effect::RemoveRequestHeader(name.to_owned().into()));
     }
-    let mut set = |name: &str, value: &[u8]| host.effect(Effect::SetRequestHeader(name.to_owned(), value.to_vec()));
+    let mut set = |name: &'static str, value| host.effect(Effect::SetRequestHeader(name.into(), value));
     if let Some(path) = &target.path {
-        set(":path", path);
+        set(":path", path.clone().into());
     }
     if let Some(authority) = &target.authority {
-        set(":authority", authority.as_bytes());
+        set(":authority", bytes_of(authority));
     }
     if target.is_known {
-        set("x-meterr-provider", target.provider.as_bytes());
-        set("x-meterr-tls", if target.tls { b"true" } else { b"false" });
+        set("x-meterr-provider", bytes_of(&target.provider));
+        set("x-meterr-tls", if target.tls { b"true".into() } else { b"false".into() });
+    }
+}
+
+/// The bytes of a text, which are static if it is.
+#[expect(clippy::ptr_arg, reason = "what is static is to stay so")]
+pub(super) fn bytes_of(text: &Cow<'static, str>) -> Cow<'static, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.clone().into_bytes()),
     }
 }
 

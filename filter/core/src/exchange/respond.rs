@@ -47,12 +47,17 @@ impl Open {
         let fits = length.is_some_and(|bytes| bytes <= self.setup.config.max_hold_bytes);
         let may_hold = self.setup.config.header_hold && !self.is_upgraded();
         self.hold_reply = tags == ResponseHeaders::Usage && may_hold && !meter.is_stream() && fits && !end;
-        self.meter = Some(meter);
+        self.meter = Some(Box::new(meter));
         if self.hold_reply { Verdict::Pause } else { Verdict::Continue }
     }
 
     pub(super) fn on_response_body(&mut self, body: &[u8], end: bool, host: &mut Host<'_>) -> Verdict {
         self.hear_body(body);
+        // What repeats an event that was passed on whole is passed on whole.
+        let may_repeat = !end && self.hider.as_ref().is_none_or(UsageChunkHider::is_between);
+        if may_repeat && self.meter.as_mut().is_some_and(|meter| meter.repeats(body)) {
+            return Verdict::Continue;
+        }
         if let Some(meter) = &mut self.meter {
             meter.push(body, host.now);
             if end {
@@ -74,7 +79,7 @@ impl Open {
 
     /// Whether the time of the first output is known, and no other is asked for.
     pub(super) fn is_timed(&self) -> bool {
-        !self.hears_body() && self.meter.as_ref().is_some_and(Meter::has_output)
+        !self.hears_body() && self.meter.as_ref().is_some_and(|meter| meter.has_output())
     }
 
     pub(super) const fn wants_response_body(&self) -> bool {

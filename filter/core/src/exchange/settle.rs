@@ -34,10 +34,9 @@ impl Open {
             self.stop_waiting(&waiting, "left", service, host);
         }
         self.hear_end(host);
-        let mut meter = self.meter.take();
-        let snapshot = meter.as_mut().map(|meter| {
+        let snapshot = self.meter.take().map(|mut meter| {
             meter.finish();
-            meter.snapshot()
+            meter.into_snapshot()
         });
         let settled = self.conclude(ended, snapshot, service, host);
         self.tag(&settled, host);
@@ -116,6 +115,7 @@ impl Open {
                 (Outcome::Completed, None)
             }
             Ended::Whole => (Outcome::UpstreamReset, Some("truncated")),
+            Ended::Cut(end) if is_local(end) => (Outcome::ClientAborted, Some("proxy_disconnect")),
             Ended::Cut(end) if is_downstream(end) => (Outcome::ClientAborted, Some("client_disconnect")),
             Ended::Cut(_) if self.status.is_none() => (Outcome::UpstreamReset, Some("no_response")),
             Ended::Closed(Sender::Client) => (Outcome::ClientAborted, Some("client_disconnect")),
@@ -230,10 +230,11 @@ impl Open {
     }
 
     fn measure(&self, event: &UsageEvent, service: &mut Service, host: &mut Host<'_>) {
-        let model =
-            [&event.cost.priced_model.as_deref(), &event.request_model.as_deref()].into_iter().find_map(|model| {
-                model.filter(|model| price::known_model(&self.setup.config.prices, &event.provider, model))
-            });
+        let by_request = || {
+            let model = event.request_model.as_deref()?;
+            price::known_model(&self.setup.config.prices, &event.provider, model).then_some(model)
+        };
+        let model = event.cost.priced_model.as_deref().or_else(by_request);
         let series = service.series().series(&event.provider, model, &event.tenant);
         let Series { provider, model, .. } = series.clone();
         host.count(Metric::Requests(series.clone(), event.outcome.code()));
@@ -282,24 +283,29 @@ impl Open {
 
     pub(super) fn write_states(&mut self, states: States, host: &mut Host<'_>) {
         self.say_whose(host);
-        let number = |value: Option<u64>| value.unwrap_or(0).to_string().into_bytes();
+        let texts = [
+            ("meterr", states.bytes.into()),
+            ("meterr_model", states.model.into_bytes().into()),
+            ("meterr_outcome", states.outcome.as_bytes().into()),
+            ("meterr_usage_status", states.usage_status.as_bytes().into()),
+        ];
+        for (key, value) in texts {
+            host.effect(Effect::SetFilterState(key, value));
+        }
+        let told = |value: Option<u64>| value.unwrap_or(0);
         // What a limit outside of meterr is to be charged with: estimates where nobody said, nothing for what is free.
-        let hits = |amount: u64| amount.min(MAX_HITS).to_string().into_bytes();
-        let values = [
-            ("meterr", states.bytes),
-            ("meterr_model", states.model.as_bytes().to_vec()),
-            ("meterr_outcome", states.outcome.as_bytes().to_vec()),
-            ("meterr_usage_status", states.usage_status.as_bytes().to_vec()),
-            ("meterr_input_tokens", number(states.input)),
-            ("meterr_output_tokens", number(states.output)),
-            ("meterr_total_tokens", number(states.total)),
-            ("meterr_cost_microusd", number(states.cost.map(PicoUsd::micros))),
+        let hits = |amount: u64| amount.min(MAX_HITS);
+        let numbers = [
+            ("meterr_input_tokens", told(states.input)),
+            ("meterr_output_tokens", told(states.output)),
+            ("meterr_total_tokens", told(states.total)),
+            ("meterr_cost_microusd", told(states.cost.map(PicoUsd::micros))),
             ("meterr_charged_input_tokens", hits(states.charged.input)),
             ("meterr_charged_output_tokens", hits(states.charged.output)),
             ("meterr_charged_cost_microusd", hits(PicoUsd(states.charged.usd.into()).micros())),
         ];
-        for (key, value) in values {
-            host.effect(Effect::SetFilterState(key, value));
+        for (key, number) in numbers {
+            host.effect(Effect::SetFilterStateNumber(key, number));
         }
         host.effect(Effect::SetHitsAddend(states.charged.tokens.min(MAX_HITS)));
     }
@@ -353,6 +359,11 @@ fn details(snapshot: &Snapshot) -> price::Details<'_> {
         iterations: Some(&snapshot.iterations),
         has_unpriced_use: snapshot.has_unpriced_use(),
     }
+}
+
+/// Whether Envoy itself closed the client's connection: it ends, or a listener that was replaced has drained for long enough.
+fn is_local(end: &StreamEnd) -> bool {
+    end.code_details.as_deref().is_some_and(|details| details.starts_with("downstream_local_disconnect"))
 }
 
 /// Whether the client, not the upstream, ended the stream. Envoy's details name the side; flags say it where details do not.

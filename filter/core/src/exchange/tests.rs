@@ -17,6 +17,7 @@ use crate::{
 
 mod backpressure;
 mod no_room;
+mod refusals;
 
 /// A store that counts how often it is asked, by the first letters of the key.
 #[derive(Debug, Default)]
@@ -141,16 +142,23 @@ impl World {
     }
 
     /// The filter state that later filters see under that key.
-    fn state(&self, wanted: &str) -> Option<&str> {
-        let value = |effect: &'_ Effect| matches!(effect, Effect::SetFilterState(key, _) if *key == wanted);
-        let Effect::SetFilterState(_, bytes) = self.effects.iter().rfind(|effect| value(effect))? else { return None };
-        core::str::from_utf8(bytes).ok()
+    fn state(&self, wanted: &str) -> Option<String> {
+        self.effects.iter().rev().find_map(|effect| written(effect, wanted))
     }
 
     fn data(&self) -> Value {
         let mut events = self.events();
         assert_eq!(events.len(), 1, "one exchange, one event");
         events.remove(0)["data"].take()
+    }
+}
+
+/// What is written to filter state under that key, if that is what the effect does.
+pub(super) fn written(effect: &Effect, key: &str) -> Option<String> {
+    match effect {
+        Effect::SetFilterState(name, bytes) if *name == key => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Effect::SetFilterStateNumber(name, number) if *name == key => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -212,7 +220,8 @@ fn ok_the_usage_chunk_is_asked_for_and_hidden() {
     let sent: Value =
         serde_json::from_slice(&splice.expect("a splice").apply(chat(true).to_string().as_bytes())).expect("JSON");
     assert_eq!(sent["stream_options"], json!({ "include_usage": true }));
-    let length = Effect::SetRequestHeader("content-length".to_owned(), sent.to_string().len().to_string().into_bytes());
+    let length =
+        Effect::SetRequestHeader("content-length".into(), sent.to_string().len().to_string().into_bytes().into());
     assert!(world.effects.contains(&length), "{:?}", world.effects);
     world.response(&mut exchange, SSE);
     let whole = [DELTA, LAST, USAGE, DONE].concat();
@@ -238,6 +247,24 @@ fn ok_an_aborted_stream_settles_with_an_estimate() {
     let limit = &data["limits"][0];
     assert!(limit["held"].as_u64() > limit["settled"].as_u64(), "the surplus of the hold is given back: {limit}");
     assert_eq!(limit["remaining"], json!(1_000 - limit["settled"].as_i64().expect("settled")));
+}
+
+#[test]
+fn ok_who_cut_a_stream_is_told() {
+    for (details, outcome, reason) in [
+        ("downstream_remote_disconnect", "client_aborted", "client_disconnect"),
+        ("http2.remote_reset", "client_aborted", "client_disconnect"),
+        ("downstream_local_disconnect(filter_chain_is_being_removed)", "client_aborted", "proxy_disconnect"),
+        ("upstream_reset_after_response_started{protocol_error}", "upstream_reset", "upstream_disconnect"),
+    ] {
+        let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
+        assert_eq!(world.request(&mut exchange, &[], &chat(true)), Verdict::Continue);
+        world.response(&mut exchange, SSE);
+        world.body(&mut exchange, DELTA, false);
+        world.done(&mut exchange, details);
+        let data = world.data();
+        assert_eq!((&data["outcome"], &data["reason"]), (&json!(outcome), &json!(reason)), "{details}");
+    }
 }
 
 #[test]
@@ -276,7 +303,10 @@ fn ok_a_refusal_is_an_event_and_charges_nothing() {
 fn ok_later_filters_see_who_pays_before_the_request_goes_on() {
     let (mut world, mut exchange) = (World::new(&json!([])), Exchange::default());
     assert_eq!(world.request(&mut exchange, &[("x-tenant", "globex")], &chat(false)), Verdict::Continue);
-    assert_eq!((world.state("meterr_tenant"), world.state("meterr_provider")), (Some("globex"), Some("openai")));
+    assert_eq!(
+        (world.state("meterr_tenant").as_deref(), world.state("meterr_provider").as_deref()),
+        (Some("globex"), Some("openai"))
+    );
     assert_eq!(world.state("meterr_charged_input_tokens"), None, "nothing is charged yet");
 }
 
@@ -287,7 +317,7 @@ fn ok_what_is_charged_outside_is_an_estimate_where_nobody_said() {
     world.response(&mut exchange, &[JSON, &[("content-encoding", "zstd")]].concat());
     world.body(&mut exchange, REPLY, true);
     assert_eq!(world.data()["usage_status"], "missing");
-    assert_eq!(world.state("meterr_input_tokens"), Some("0"));
+    assert_eq!(world.state("meterr_input_tokens").as_deref(), Some("0"));
     let charged = |key| world.state(key).expect("written").parse::<u64>().expect("a number");
     let [input, output] = ["meterr_charged_input_tokens", "meterr_charged_output_tokens"].map(charged);
     assert!(input > 0, "a request of {PROMPT:?} was sent");
@@ -303,8 +333,8 @@ fn ok_what_is_free_is_charged_nowhere() {
     world.response(&mut exchange, JSON);
     world.body(&mut exchange, r#"{"input_tokens":2095}"#, true);
     assert_eq!(world.data()["billable"], false);
-    assert_eq!(world.state("meterr_input_tokens"), Some("2095"));
-    assert_eq!(world.state("meterr_charged_input_tokens"), Some("0"));
+    assert_eq!(world.state("meterr_input_tokens").as_deref(), Some("2095"));
+    assert_eq!(world.state("meterr_charged_input_tokens").as_deref(), Some("0"));
     assert!(world.effects.contains(&Effect::SetHitsAddend(0)));
 }
 
@@ -314,7 +344,7 @@ fn ok_headers_of_ours_and_of_identity_go_no_further() {
     let planted = [("x-meterr-provider", "evil"), ("x-tenant", "beta")];
     assert_eq!(world.request(&mut exchange, &planted, &chat(false)), Verdict::Continue);
     for name in ["x-meterr-provider", "x-tenant"] {
-        assert!(world.effects.contains(&Effect::RemoveRequestHeader(name.to_owned())), "{name}");
+        assert!(world.effects.contains(&Effect::RemoveRequestHeader(name.into())), "{name}");
     }
     world.done(&mut exchange, "downstream_remote_disconnect");
     assert_eq!(world.data()["tenant"], "beta");

@@ -130,6 +130,12 @@ impl UsageChunkHider {
         true
     }
 
+    /// Whether the last event has ended and nothing is held.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        self.framer.is_between() && self.held.is_empty()
+    }
+
     /// Says that the stream is over; what is held goes to `out` unless it is hidden. `true` if there was anything.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> bool {
         self.framer.finish(&mut self.watch);

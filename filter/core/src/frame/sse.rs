@@ -111,6 +111,17 @@ impl SseFramer {
         }
     }
 
+    /// Whether the last event, if there was one, has ended and nothing of the next has come.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        let is_line_end = self.ends_pending || self.after_cr;
+        (self.mark == 0 || self.mark == BYTE_ORDER_MARK.len())
+            && self.at_line_start
+            && !is_line_end
+            && !self.has_data
+            && self.event.is_empty()
+    }
+
     /// Whether the byte belongs to a byte order mark at the start of the stream.
     fn is_mark(&mut self, byte: u8) -> bool {
         if BYTE_ORDER_MARK.get(self.mark) == Some(&byte) {

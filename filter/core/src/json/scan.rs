@@ -4,7 +4,7 @@
 //! without being stored, so that the word `usage` inside a prompt means nothing and a megabyte of base64 costs no memory.
 
 mod machine;
-mod span;
+pub(crate) mod span;
 #[cfg(test)]
 mod tests;
 

@@ -16,30 +16,43 @@ impl Object {
         Self { out, is_empty: true }
     }
 
-    fn name(&mut self, name: &str) {
+    fn comma(&mut self) {
         if !core::mem::take(&mut self.is_empty) {
             self.out.push(b',');
         }
-        // A label has the name that the operator gave it.
-        text(&mut self.out, name);
-        self.out.push(b':');
+    }
+
+    /// Names that stand in the code are plain words: nothing in them is to be escaped.
+    fn name(&mut self, name: &'static str) {
+        self.comma();
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     /// A text.
-    pub fn text(&mut self, name: &str, value: &str) {
+    pub fn text(&mut self, name: &'static str, value: &str) {
         self.name(name);
         text(&mut self.out, value);
     }
 
+    /// A text under a name that somebody else has given, such as a label's.
+    pub fn labelled(&mut self, name: &str, value: &str) {
+        self.comma();
+        text(&mut self.out, name);
+        self.out.push(b':');
+        text(&mut self.out, value);
+    }
+
     /// A text, unless it is unknown.
-    pub fn maybe_text(&mut self, name: &str, value: Option<&str>) {
+    pub fn maybe_text(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
     /// An integer.
-    pub fn number(&mut self, name: &str, value: impl Into<i128>) {
+    pub fn number(&mut self, name: &'static str, value: impl Into<i128>) {
         self.name(name);
         let value = value.into();
         match u64::try_from(value) {
@@ -50,20 +63,60 @@ impl Object {
     }
 
     /// An integer, unless it is unknown.
-    pub fn maybe_number(&mut self, name: &str, value: Option<u64>) {
+    pub fn maybe_number(&mut self, name: &'static str, value: Option<u64>) {
         if let Some(value) = value {
             self.number(name, value);
         }
     }
 
+    /// A value that is JSON already, under a name that somebody else has given.
+    pub fn labelled_json(&mut self, name: &str, value: &[u8]) {
+        self.comma();
+        text(&mut self.out, name);
+        self.out.push(b':');
+        self.out.extend_from_slice(value);
+    }
+
     /// `true` or `false`.
-    pub fn flag(&mut self, name: &str, value: bool) {
+    pub fn flag(&mut self, name: &'static str, value: bool) {
         self.name(name);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
+    /// An object, written in place.
+    pub fn object(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
+        self.name(name);
+        self.within(write);
+    }
+
+    /// An array of objects, written in place.
+    pub fn objects<T>(
+        &mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
+        self.name(name);
+        self.out.push(b'[');
+        for (nth, item) in items.into_iter().enumerate() {
+            if nth > 0 {
+                self.out.push(b',');
+            }
+            self.within(|object| write(object, item));
+        }
+        self.out.push(b']');
+    }
+
+    fn within(&mut self, write: impl FnOnce(&mut Self)) {
+        self.out.push(b'{');
+        self.is_empty = true;
+        write(self);
+        self.out.push(b'}');
+        self.is_empty = false;
+    }
+
     /// A value that is JSON already.
-    pub fn json(&mut self, name: &str, value: &[u8]) {
+    pub fn json(&mut self, name: &'static str, value: &[u8]) {
         self.name(name);
         self.out.extend_from_slice(value);
     }
@@ -83,7 +136,9 @@ pub fn array(values: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {
-    if !value.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+    // Without a way out, so that many bytes are looked at at once.
+    let is_special = |byte| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if !value.bytes().fold(false, |any, byte| any | is_special(byte)) {
         out.push(b'"');
         out.extend_from_slice(value.as_bytes());
         out.push(b'"');
@@ -109,10 +164,16 @@ mod tests {
         object.number("b", -5_i64);
         object.flag("c", true);
         object.json("d", b"[1]");
-        object.flag("e\"\\\n", false);
+        object.labelled("e\"\\\n", "\t");
         let parsed: serde_json::Value = serde_json::from_slice(&object.finish()).expect("JSON");
-        assert_eq!(parsed, serde_json::json!({ "a": "q\"\n\u{1}é", "b": -5, "c": true, "d": [1], "e\"\\\n": false }));
+        assert_eq!(parsed, serde_json::json!({ "a": "q\"\n\u{1}é", "b": -5, "c": true, "d": [1], "e\"\\\n": "\t" }));
         assert_eq!(Object::with_capacity(0).finish(), b"{}");
+        let mut nested = Object::with_capacity(0);
+        nested.object("a", |_| {});
+        nested.objects("b", [1, 2], |object, number| object.number("n", number));
+        nested.objects("c", [(); 0], |_, ()| {});
+        nested.flag("d", true);
+        assert_eq!(nested.finish(), br#"{"a":{},"b":[{"n":1},{"n":2}],"c":[],"d":true}"#);
         let mut numbers = Object::with_capacity(0);
         numbers.number("a", 0);
         numbers.number("b", 1_234_567_890);

@@ -242,7 +242,7 @@ impl Reservation {
             }
             let per = limits.0.get(hold.group).map(|group| Rc::clone(&group.per)).unwrap_or_default();
             for (id, settled, left, reset_at, passed) in results {
-                let Some(state) = states.iter_mut().find(|state| state.id == id) else { continue };
+                let Some(state) = states.iter_mut().find(|state| Rc::ptr_eq(&state.id, &id)) else { continue };
                 (state.settled, state.remaining, state.reset_at) = (settled, left, reset_at);
                 alerts.extend(passed.map(|passed| Alert::new(state, &per, passed)));
             }

@@ -153,23 +153,22 @@ impl Source<'_> {
     }
 
     /// So many of a kind, beginning at that one, each with its price.
-    fn bands(&self, kind: Kind, from: u64, count: u64, price: (u128, Per)) -> Vec<(u64, (u128, Per))> {
+    fn bands(&self, kind: Kind, from: u64, count: u64, price: (u128, Per), mut each: impl FnMut(u64, (u128, Per))) {
         let Self::Override(PriceOverride { tiers, tier_kind: TierKind::Graduated, .. }) = self else {
-            return vec![(count, price)];
+            each(count, price);
+            return;
         };
         let end = from.saturating_add(count);
-        let mut bands = Vec::with_capacity(tiers.len() + 1);
         let (mut at, mut price) = (from, price);
         for tier in tiers {
             let up_to = tier.above.clamp(at, end);
-            bands.push((up_to - at, price));
+            each(up_to - at, price);
             at = up_to;
             if let Some(next) = of(&tier.prices, kind) {
                 price = (next, Per::One);
             }
         }
-        bands.push((end - at, price));
-        bands
+        each(end - at, price);
     }
 
     /// Factors in millionths: of the term of service, of the operator. What they pay by their own price, they pay.
@@ -213,16 +212,17 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, part: Part, source: &Source<'_>, kind: Kind, bands: &[(u64, (u128, Per))]) {
+    /// Adds so many of a kind, beginning at that one, at that price.
+    fn add(&mut self, part: Part, source: &Source<'_>, kind: Kind, (from, count): (u64, u64), price: (u128, Per)) {
         let (factor, discount) = source.factors(kind);
         let Some(slot) = self.parts.get_mut(part as usize) else { return };
-        for (count, (price, per)) in bands {
-            let term = Exact::product(*price, *per, *count, factor, discount);
+        source.bands(kind, from, count, price, |count, (price, per)| {
+            let term = Exact::product(price, per, count, factor, discount);
             match term.and_then(|term| slot.unwrap_or_default().plus(term)) {
                 Some(sum) => *slot = Some(sum),
                 None => self.is_missing = true,
             }
-        }
+        });
     }
 
     /// Adds what a usage costs, of the scales that are wanted. `beside` puts all of it in the other costs.
@@ -231,8 +231,8 @@ impl Sum {
         // What is left of each priced count when its priced parts are taken out.
         let mut left = [0_u64; KINDS];
         for kind in Kind::ALL.into_iter().filter(|kind| wanted(kind.scale())) {
-            let Some(price) = source.price(kind, total_input) else { continue };
             let Some(count) = kind.count(usage).map(|count| source.billed(kind, count)) else { continue };
+            let Some(price) = source.price(kind, total_input) else { continue };
             let parts = Kind::ALL.iter().zip(&left).filter(|(part, _)| part.is_part_of(kind));
             let inside = parts.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
             // More parts than whole: they are priced, and the whole is not known.
@@ -243,7 +243,7 @@ impl Sum {
             }
             let part = if beside { Part::Other } else { kind.part() };
             if kind != Kind::Input || beside {
-                self.add(part, source, kind, &source.bands(kind, 0, count, price));
+                self.add(part, source, kind, (0, count), price);
                 continue;
             }
             // What was cached and has no price of its own costs what input costs; it is told where cached input is.
@@ -251,10 +251,10 @@ impl Sum {
             for cached in [Kind::CacheRead, Kind::CacheWrite] {
                 let Some(tokens) = cached.count(usage) else { continue };
                 let tokens = if source.price(cached, total_input).is_some() { 0 } else { tokens.min(count - from) };
-                self.add(cached.part(), source, kind, &source.bands(kind, from, tokens, price));
+                self.add(cached.part(), source, kind, (from, tokens), price);
                 from += tokens;
             }
-            self.add(part, source, kind, &source.bands(kind, from, count - from, price));
+            self.add(part, source, kind, (from, count - from), price);
         }
     }
 
@@ -268,7 +268,7 @@ impl Sum {
         // The same work is counted on several scales; one that has a price will do.
         let is_covered = |scale: Scale| {
             let mut kinds = Kind::ALL.into_iter().filter(on(scale));
-            kinds.any(|kind| is_priced(kind) && kind.count(usage).is_some())
+            kinds.any(|kind| kind.count(usage).is_some() && is_priced(kind))
         };
         let has_token_prices = is_priced(Kind::Input) || is_priced(Kind::Output);
         self.is_missing |= if has_token_prices && !scales.into_iter().skip(1).any(is_covered) {

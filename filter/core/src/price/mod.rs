@@ -49,11 +49,28 @@ impl PicoUsd {
 /// A plain decimal in USD without exponent or trailing zeros.
 impl fmt::Display for PicoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ONE_USD: u128 = 1_000_000_000_000;
-        let fraction = format!("{:012}", self.0 % ONE_USD);
-        let fraction = fraction.trim_end_matches('0');
-        write!(f, "{}", self.0 / ONE_USD)?;
-        if fraction.is_empty() { Ok(()) } else { write!(f, ".{fraction}") }
+        const ONE_USD: u64 = 1_000_000_000_000;
+        // Numbers of 128 bits are slow, and nearly no amount is one.
+        let (whole, mut rest) = match u64::try_from(self.0) {
+            Ok(small) => (u128::from(small / ONE_USD), small % ONE_USD),
+            Err(_) => (self.0 / u128::from(ONE_USD), u64::try_from(self.0 % u128::from(ONE_USD)).unwrap_or(0)),
+        };
+        let mut fraction = [b'0'; 12];
+        for digit in fraction.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        let fraction = core::str::from_utf8(&fraction).unwrap_or_default().trim_end_matches('0');
+        let mut digits = itoa::Buffer::new();
+        f.write_str(match u64::try_from(whole) {
+            Ok(whole) => digits.format(whole),
+            Err(_) => digits.format(whole),
+        })?;
+        if fraction.is_empty() {
+            return Ok(());
+        }
+        f.write_str(".")?;
+        f.write_str(fraction)
     }
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod classes;
 mod curve;
 pub mod learned;
+pub mod memo;
 
 /// Parts of a token in which text is weighed.
 pub const PARTS: u64 = 1_000;

@@ -3,11 +3,15 @@
 mod hosted;
 pub mod iteration;
 pub mod message;
+mod repeat;
 mod snapshot;
 
 pub use snapshot::{Counters, Snapshot};
 
+use repeat::{Repeats, Texts};
 use snapshot::Class;
+
+use core::ops::Range;
 
 use super::{Flag, Flags, Usage, UsageStatus, check, estimate::Estimate, number};
 use crate::{
@@ -50,6 +54,7 @@ pub struct Meter {
     framer: SseFramer,
     events: EventFramer,
     records: Records,
+    repeats: Repeats,
     is_finished: bool,
 }
 
@@ -69,6 +74,10 @@ struct Records {
     /// The vendor's record in an event's payload.
     wrapped: Base64Member,
     class: Class,
+    /// Where the text of the event stands in its document, and how many texts it has.
+    text: (Range<u64>, u32),
+    /// Events that ended since it was last looked.
+    ended: u32,
 }
 
 impl Meter {
@@ -123,7 +132,10 @@ impl Meter {
                 is_skipped: false,
                 wrapped: Base64Member::default(),
                 class: Class::default(),
+                text: (0..0, 0),
+                ended: 0,
             },
+            repeats: Repeats::default(),
             is_finished: false,
         }
     }
@@ -169,8 +181,31 @@ impl Meter {
         self.records.snapshot.first_output.is_some()
     }
 
+    /// Takes the next piece if it is nothing but events that repeat the one before, text apart; else it is to be pushed. When it came makes
+    /// no difference.
+    pub fn repeats(&mut self, piece: &[u8]) -> bool {
+        let Some(Texts { weight, bytes }) = self.repeats.texts(piece) else { return false };
+        let snapshot = &mut self.records.snapshot;
+        snapshot.text = snapshot.text.saturating_add(weight);
+        snapshot.text_bytes = snapshot.text_bytes.saturating_add(bytes);
+        true
+    }
+
     /// Takes the next piece of the body as it passes.
     pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
+        let is_between = self.is_plain && self.framing == Framing::Sse && self.framer.is_between();
+        self.records.ended = 0;
+        self.read(bytes, now);
+        let (text, texts) = core::mem::take(&mut self.records.text);
+        // The time of the first output is kept: what repeats comes after it.
+        if is_between && self.framer.is_between() && self.records.ended == 1 && texts == 1 && self.has_output() {
+            self.repeats.learn(bytes, text, &self.records.snapshot);
+        } else if !bytes.is_empty() {
+            self.repeats.forget();
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8], now: Timestamp) {
         let Self { framing, inflater, framer, events, records, .. } = self;
         records.now = now;
         let Some(inflate) = inflater else { return };
@@ -235,7 +270,7 @@ impl Meter {
         let snapshot = &mut self.records.snapshot;
         if snapshot.sums.is_some() {
             snapshot.sum();
-            snapshot.counters = snapshot.sums.unwrap_or_default();
+            snapshot.counters = snapshot.sums.as_deref().copied().unwrap_or_default();
         }
     }
 
@@ -243,6 +278,12 @@ impl Meter {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.records.snapshot.clone()
+    }
+
+    /// What the response has said, at its end.
+    #[must_use]
+    pub fn into_snapshot(self) -> Snapshot {
+        self.records.snapshot
     }
 }
 
@@ -285,6 +326,7 @@ impl SseSink for Records {
         }
         self.head.clear();
         self.scanner.reset();
+        self.ended = self.ended.saturating_add(1);
     }
 }
 
@@ -349,13 +391,17 @@ impl Records {
 
     /// Takes bytes of one document; how many belong to it.
     fn scan(&mut self, bytes: &[u8]) -> usize {
-        let Self { scanner, snapshot, kind, now, has_output_count, class, operation, .. } = self;
+        let Self { scanner, snapshot, kind, now, has_output_count, class, operation, text, .. } = self;
         scanner.push_one(bytes, &mut |found| {
             if found.field == Field::RecordType
                 && let Value::Text { head, .. } = found.value
             {
                 kind.clear();
                 kind.extend_from_slice(head.get(..64).unwrap_or(head));
+            }
+            if found.field == Field::OutputText && matches!(found.value, Value::Text { .. }) {
+                // Without its quotes.
+                *text = (found.start.saturating_add(1)..found.end.saturating_sub(1), text.1.saturating_add(1));
             }
             *has_output_count |= found.field == Field::Output && matches!(found.value, Value::Number(_));
             snapshot.take(&found, class, operation, *now);

@@ -47,13 +47,31 @@ impl Client {
 
     /// Sends requests for that time, and waits for the last replies. Any reply that is not what it must be is an error.
     pub(crate) async fn run(&mut self, workload: Workload, reply_bytes: usize, time: Duration) -> Result<Tally> {
+        self.run_at(workload, reply_bytes, time, None).await
+    }
+
+    /// As [`Client::run`], with so many requests a second over all connections, if that many are answered.
+    pub(crate) async fn run_at(
+        &mut self,
+        workload: Workload,
+        reply_bytes: usize,
+        time: Duration,
+        rate: Option<u32>,
+    ) -> Result<Tally> {
+        let connections = u32::try_from(workload.connections())?;
+        let period = rate.map(|rate| Duration::from_secs(1) * connections / rate);
         // Streams begin evenly spread over the time that one takes: there is always work, and never a burst.
         let length = PACE * u32::try_from(CHUNKS + 1)?;
-        let apart = if workload.is_stream() { length / u32::try_from(workload.connections())? } else { Duration::ZERO };
+        let apart = match period {
+            Some(period) => period / connections,
+            None if workload.is_stream() => length / connections,
+            None => Duration::ZERO,
+        };
         let mut running = JoinSet::new();
         for (nth, connection) in self.connections.drain(..).enumerate() {
             let delay = apart * u32::try_from(nth)?;
-            let requests = Requests { connection, epoch: self.epoch, bytes: workload.request(nth), reply_bytes };
+            let bytes = workload.request(nth);
+            let requests = Requests { connection, epoch: self.epoch, bytes, reply_bytes, period };
             running.spawn(async move {
                 tokio::time::sleep(delay).await;
                 requests.run(time).await
@@ -79,14 +97,21 @@ struct Requests {
     epoch: Instant,
     bytes: Arc<[u8]>,
     reply_bytes: usize,
+    /// From one request to the next; none sends each as soon as the one before is answered.
+    period: Option<Duration>,
 }
 
 impl Requests {
     async fn run(mut self, time: Duration) -> Result<(Connection, Tally)> {
         let mut tally = Tally::default();
         let begun = Instant::now();
-        let mut now = begun;
+        let (mut now, mut due) = (begun, begun);
         while now - begun < time {
+            if let Some(period) = self.period {
+                tokio::time::sleep_until(due.into()).await;
+                due += period;
+                now = Instant::now();
+            }
             self.one(&mut tally.chunk_delays).await?;
             let done = Instant::now();
             tally.requests += 1;

@@ -4,6 +4,7 @@
 //! between rounds, since one process keeps one memory layout. A result is quoted as a ratio. A wrong reply, a missing event or a fault
 //! in the filter ends the run: what does not work is not fast.
 
+mod delivery;
 mod http;
 mod load;
 mod process;
@@ -15,7 +16,7 @@ mod upstream;
 use std::{
     fs,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::id,
     sync::Arc,
     time::{Duration, Instant},
@@ -24,7 +25,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use meterr_tests::{
-    vm::Measured,
+    vm::{self, Measured},
     workload::{Replies, Workload},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -42,18 +43,30 @@ struct Arguments {
     /// Rounds; Envoy is restarted in each.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Seconds of a slice.
-    #[arg(long, default_value_t = 0.5)]
-    seconds: f64,
+    /// Seconds of a slice (0.5), or of --delivery (20).
+    #[arg(long)]
+    seconds: Option<f64>,
     /// Only this workload; may be repeated.
     #[arg(long = "workload", value_name = "NAME")]
     workloads: Vec<Workload>,
     /// Also with 1, 4 and 16 applicable limits, compared with none.
     #[arg(long)]
     limits: bool,
+    /// Also that other build of the filter.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Measures nothing in time: counts hostcalls, bytes and steps of one exchange of each kind, callback by callback.
     #[arg(long)]
     profile: bool,
+    /// Measures nothing in time: what an exchange costs in counts as tenants, limits and provider rows grow in number.
+    #[arg(long)]
+    scale: bool,
+    /// Measures how long events take to the collector, at a steady rate.
+    #[arg(long, conflicts_with_all = ["profile", "limits", "rounds", "workloads"])]
+    delivery: bool,
+    /// Exchanges a second of --delivery.
+    #[arg(long, default_value_t = 1_000, requires = "delivery", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
     /// Writes the results here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -68,10 +81,20 @@ const TURNS: usize = 2;
 
 fn main() -> Result<()> {
     let mut arguments = Arguments::parse();
-    ensure!((0.1..=60.0).contains(&arguments.seconds), "--seconds: from 0.1 to 60");
+    let seconds = arguments.seconds.unwrap_or(if arguments.delivery { 20.0 } else { 0.5 });
+    ensure!((0.1..=600.0).contains(&seconds), "--seconds: from 0.1 to 600");
     if arguments.profile {
         print!("{}", report::profile(&Measured::of(&Subject::Meterr.wasm()?)?));
         return Ok(());
+    }
+    if arguments.scale {
+        print!("{}", report::scale(&vm::scale(&Subject::Meterr.wasm()?)?));
+        return Ok(());
+    }
+    if arguments.delivery {
+        let delivery = delivery::measure(arguments.rate, Duration::from_secs_f64(seconds))?;
+        print!("{delivery}");
+        return arguments.json.map_or(Ok(()), |file| write(&file, &delivery.json()));
     }
     if arguments.workloads.is_empty() {
         arguments.workloads = Workload::ALL.to_vec();
@@ -79,10 +102,13 @@ fn main() -> Result<()> {
     arguments.workloads.sort_unstable();
     arguments.workloads.dedup();
     let mut subjects = Subject::ALWAYS.to_vec();
+    if arguments.against.is_some() {
+        subjects.push(Subject::Other);
+    }
     if arguments.limits {
         subjects.extend(Subject::LIMITS);
     }
-    let mut bench = Bench::new(Duration::from_secs_f64(arguments.seconds))?;
+    let mut bench = Bench::new(Duration::from_secs_f64(seconds), arguments.against)?;
     let begun = Instant::now();
     for round in 0..arguments.rounds {
         for &workload in &arguments.workloads {
@@ -92,11 +118,12 @@ fn main() -> Result<()> {
         }
     }
     print!("{}", report::table(&bench.samples, &arguments.workloads, &subjects));
-    if let Some(file) = arguments.json {
-        let json = serde_json::to_string_pretty(&bench.samples.json(&arguments.workloads, &subjects))?;
-        fs::write(&file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(())
+    arguments.json.map_or(Ok(()), |file| write(&file, &bench.samples.json(&arguments.workloads, &subjects)))
+}
+
+fn write(file: &Path, json: &serde_json::Value) -> Result<()> {
+    let json = serde_json::to_string_pretty(json)?;
+    fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))
 }
 
 /// What lasts for the whole run.
@@ -107,16 +134,18 @@ struct Bench {
     provider: SocketAddr,
     epoch: Instant,
     slice: Duration,
+    /// The module of [`Subject::Other`].
+    other: Option<PathBuf>,
     samples: Samples,
 }
 
 impl Bench {
-    fn new(slice: Duration) -> Result<Self> {
+    fn new(slice: Duration, other: Option<PathBuf>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let replies = Arc::new(Replies::new());
         let epoch = Instant::now();
         let provider = runtime.block_on(upstream::provider(Arc::clone(&replies), epoch))?;
-        Ok(Self { runtime, replies, provider, epoch, slice, samples: Samples::default() })
+        Ok(Self { runtime, replies, provider, epoch, slice, other, samples: Samples::default() })
     }
 
     /// Fresh processes of all subjects, then slices of each in turn, in an order that changes with every turn.
@@ -124,7 +153,11 @@ impl Bench {
         let mut all = Vec::new();
         for &subject in subjects {
             let sink = self.runtime.block_on(Sink::start())?;
-            let running = Running::start(subject, self.provider, sink).with_context(|| subject.name())?;
+            let wasm = match (&self.other, subject) {
+                (Some(file), Subject::Other) => file.clone(),
+                _ => subject.wasm()?,
+            };
+            let running = Running::start(subject, wasm, self.provider, sink).with_context(|| subject.name())?;
             let client = self.runtime.block_on(Client::open(running.envoy.listener, workload, self.epoch))?;
             all.push((running, client));
         }

@@ -1,8 +1,11 @@
 //! The table that a person reads.
 
-use std::{fmt::Write as _, iter};
+use std::{collections::BTreeMap, fmt::Write as _, iter};
 
-use meterr_tests::{vm::Measured, workload::Workload};
+use meterr_tests::{
+    vm::{Measured, Point},
+    workload::Workload,
+};
 
 use crate::{
     subject::Subject,
@@ -98,6 +101,21 @@ fn brackets(Spread { median, quartiles: [low, high] }: Spread, digits: usize) ->
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _infallible = writeln!(out, "{text}");
+}
+
+/// What an exchange costs in counts, by how many there are of something.
+pub(crate) fn scale(all: &BTreeMap<&'static str, Vec<Point>>) -> String {
+    let mut out = String::new();
+    for (name, points) in all {
+        let heads = ["returning", "plain", "bytes", "steps", "memory KiB"];
+        line(&mut out, format_args!("{name:>14}{}", heads.map(|head| format!("{head:>12}")).concat()));
+        for Point { size, cost, memory } in points {
+            let figures = [cost.returning, cost.plain, cost.bytes, cost.steps, *memory as u64 / 1024];
+            line(&mut out, format_args!("{size:>14}{}", figures.map(|figure| format!("{figure:>12}")).concat()));
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// What each callback costs in counts, and then all of them together.

@@ -21,6 +21,8 @@ pub(crate) enum Subject {
     Noop,
     /// meterr as it is meant to be used: identity, one token limit, tags and events.
     Meterr,
+    /// Another build of meterr, to see what a change has brought.
+    Other,
     /// The same with so many limits that all apply.
     Limits(u64),
 }
@@ -35,6 +37,7 @@ impl Subject {
             Self::Envoy => "envoy".to_owned(),
             Self::Noop => "noop".to_owned(),
             Self::Meterr => "meterr".to_owned(),
+            Self::Other => "other".to_owned(),
             Self::Limits(count) => format!("limits_{count}"),
         }
     }
@@ -42,7 +45,7 @@ impl Subject {
     /// What it is compared with.
     pub(crate) const fn base(self) -> Self {
         match self {
-            Self::Envoy | Self::Noop | Self::Meterr => Self::Envoy,
+            Self::Envoy | Self::Noop | Self::Meterr | Self::Other => Self::Envoy,
             Self::Limits(_) => Self::Limits(0),
         }
     }
@@ -51,21 +54,21 @@ impl Subject {
     const fn limits(self) -> u64 {
         match self {
             Self::Envoy | Self::Noop => 0,
-            Self::Meterr => 1,
+            Self::Meterr | Self::Other => 1,
             Self::Limits(count) => count,
         }
     }
 
     /// Whether events of its exchanges are due.
     pub(crate) const fn meters(self) -> bool {
-        matches!(self, Self::Meterr | Self::Limits(_))
+        matches!(self, Self::Meterr | Self::Other | Self::Limits(_))
     }
 
     fn configuration(self) -> Option<Value> {
         match self {
             Self::Envoy => None,
             Self::Noop => Some(json!({})),
-            Self::Meterr | Self::Limits(_) => Some(workload::configuration(self.limits())),
+            Self::Meterr | Self::Other | Self::Limits(_) => Some(workload::configuration(self.limits())),
         }
     }
 
@@ -88,13 +91,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(subject: Subject, provider: SocketAddr, sink: Sink) -> Result<Self> {
+    pub(crate) fn start(subject: Subject, wasm: PathBuf, provider: SocketAddr, sink: Sink) -> Result<Self> {
         let setup = Setup {
             file: REFERENCE,
             provider,
             collector: sink.address,
             configuration: subject.configuration(),
-            wasm: subject.wasm()?,
+            wasm,
             concurrency: 1,
             port: 0,
             admin_port: 0,

@@ -126,7 +126,7 @@ impl Samples {
                 values["quartiles"] = object(|measure| Some(json!(ratio(measure)?.quartiles.map(round))));
                 match subject {
                     Subject::Limits(count) => limits[at][count.to_string()] = values,
-                    Subject::Envoy | Subject::Noop | Subject::Meterr => ratios[at][&name] = values,
+                    Subject::Envoy | Subject::Noop | Subject::Meterr | Subject::Other => ratios[at][&name] = values,
                 }
             }
         }

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use crate::http::{Connection, count, find};
 
 /// Listens on any port of loopback.
-async fn listen<F: Future<Output = Result<()>> + Send + 'static>(
+pub(crate) async fn listen<F: Future<Output = Result<()>> + Send + 'static>(
     who: &'static str,
     serve: impl Fn(Connection) -> F + Send + 'static,
 ) -> Result<SocketAddr> {
@@ -93,6 +93,11 @@ struct Got {
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Sink {
+    /// One that somebody else counts for.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { address, got: Arc::default() }
+    }
+
     /// Starts one.
     pub(crate) async fn start() -> Result<Self> {
         let got = Arc::new(Got::default());

@@ -55,7 +55,7 @@ fn named<'a>(table: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
 }
 
 /// An object of these members, whose values are JSON already.
-fn object<const N: usize>(members: [(&str, Vec<u8>); N]) -> Vec<u8> {
+fn object<const N: usize>(members: [(&'static str, Vec<u8>); N]) -> Vec<u8> {
     let bytes = members.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(4)).sum();
     let mut object = Object::with_capacity(bytes);
     members.iter().for_each(|(name, value)| object.json(name, value));

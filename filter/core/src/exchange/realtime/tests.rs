@@ -4,7 +4,7 @@ use crate::{
     effect::{Effect, Verdict},
     exchange::{
         Exchange,
-        tests::{World, tpm, view},
+        tests::{World, tpm, view, written},
     },
     metric::Metric,
 };
@@ -72,13 +72,6 @@ impl Line {
     }
 }
 
-fn written(effect: &Effect, key: &str) -> Option<String> {
-    match effect {
-        Effect::SetFilterState(name, bytes) if *name == key => Some(String::from_utf8_lossy(bytes).into_owned()),
-        _ => None,
-    }
-}
-
 fn ask(world: &mut World, exchange: &mut Exchange, path: &str) -> Verdict {
     let headers = view(&[
         (":method", "GET"),
@@ -134,9 +127,11 @@ fn assert_fields(data: &Value, expected: &Value) {
 #[test]
 fn ok_each_response_is_an_event_of_its_own() {
     let mut line = Line::new();
-    assert!(line.world.effects.contains(&Effect::RemoveRequestHeader("sec-websocket-extensions".to_owned())));
+    assert!(line.world.effects.contains(&Effect::RemoveRequestHeader("sec-websocket-extensions".into())));
     assert!(
-        line.world.effects.contains(&Effect::SetRequestHeader("x-meterr-model".to_owned(), b"gpt-realtime".to_vec()))
+        line.world
+            .effects
+            .contains(&Effect::SetRequestHeader("x-meterr-model".into(), b"gpt-realtime".to_vec().into()))
     );
     line.say(&json!({ "type": "session.created", "session": { "model": "gpt-realtime-2025-08-28" } }));
     line.client(&masked(&json!({ "type": "response.create" })));

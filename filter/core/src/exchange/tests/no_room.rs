@@ -22,7 +22,7 @@ impl World {
         verdict
     }
 
-    fn counted(&self, wanted: &str) -> u64 {
+    pub(super) fn counted(&self, wanted: &str) -> u64 {
         let number = |effect: &Effect| match effect {
             Effect::Measure(Metric::Events(result), number) if *result == wanted => *number,
             _ => 0,
@@ -31,7 +31,7 @@ impl World {
     }
 
     /// The collector takes what is under way, and what follows.
-    fn deliver(&mut self) {
+    pub(super) fn deliver(&mut self) {
         let mut answered = 0;
         for _ in 0..200 {
             self.wait(20);

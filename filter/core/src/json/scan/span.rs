@@ -9,15 +9,15 @@ use crate::usage::estimate;
 
 /// Bytes of a text that were passed: plain ones and escapes of one letter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// How many bytes they are in the document.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     /// How many they are when unescaped.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// How many characters, if it was weighed.
-    pub(super) chars: u64,
+    pub(crate) chars: u64,
     /// What they weigh, if it was weighed.
-    pub(super) weight: u64,
+    pub(crate) weight: u64,
 }
 
 /// What an escape of one letter stands for.
@@ -34,7 +34,7 @@ pub(super) const fn unescaped(letter: u8) -> Option<u8> {
 }
 
 /// Passes bytes of a text up to its closing quote, an escape that is not of one letter or not whole, or the end of the bytes.
-pub(super) fn pass(bytes: &[u8], weighs: bool) -> Span {
+pub(crate) fn pass(bytes: &[u8], weighs: bool) -> Span {
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     if bytes.len() >= wide::WORTH {
         return wide::pass(bytes, weighs);

@@ -57,10 +57,11 @@ pub struct Kind<'a> {
     pub shape: Shape,
 }
 
-type Owner = [u8; 8];
+/// Whose a record is: a hash of the kind.
+pub(super) type Owner = [u8; 8];
 
 impl Kind<'_> {
-    fn owner(&self) -> Owner {
+    pub(super) fn owner(&self) -> Owner {
         let model = self.model.map_or("", family);
         let mut digest = Sha256::new();
         for part in [self.provider, self.dialect, model] {
@@ -69,6 +70,13 @@ impl Kind<'_> {
         }
         digest.update([self.shape as u8, u8::from(self.model.is_some())]);
         digest.finalize().first_chunk().copied().unwrap_or_default()
+    }
+}
+
+impl<'a> Kind<'a> {
+    /// The provider's other models, from which is learned what is common to them. What is in no text is in no two models the same.
+    pub(super) fn others(&self) -> Option<Self> {
+        (self.model.is_some() && self.shape != Shape::More).then_some(Self { model: None, ..*self })
     }
 }
 
@@ -140,13 +148,23 @@ impl Learned {
     /// then the prior holds. What is in no text is in no two models the same.
     #[must_use]
     pub fn read(kind: &Kind<'_>, least: u32, store: &dyn SharedStore, now: Timestamp) -> Self {
-        let known = |kind: &Kind<'_>| Some(find(kind.owner(), store, now)?.learned).filter(|known| known.samples > 0);
+        Self::choose(kind, least, |kind| known(kind.owner(), store, now))
+    }
+
+    /// The same by what is `known` of a kind.
+    pub(super) fn choose(kind: &Kind<'_>, least: u32, mut known: impl FnMut(&Kind<'_>) -> Option<Self>) -> Self {
         let own = known(kind);
         if let Some(own) = own.filter(|own| own.samples >= least) {
             return own;
         }
-        let others = if kind.shape == Shape::More { None } else { known(&Kind { model: None, ..*kind }) };
+        let others = kind.others().and_then(|others| known(&others));
         others.filter(|others| others.samples >= least).map(|others| own.unwrap_or(others)).unwrap_or_default()
+    }
+
+    /// Samples that it was learned from.
+    #[must_use]
+    pub const fn samples(&self) -> u32 {
+        self.samples
     }
 
     /// Input tokens of a request whose text weighs so much.
@@ -255,16 +273,21 @@ impl Reader<'_> {
 /// Teaches what an exchange of that kind was reported as. What is common to several models learns from the first exchanges of each, and
 /// from one in eight after that; says whether this is one.
 pub fn learn(kind: &Kind<'_>, sample: &Sample, store: &dyn SharedStore, now: Timestamp) -> bool {
-    let samples = teach(kind.owner(), sample, store, now);
+    let samples = teach(kind.owner(), sample, store, now).map(|known| known.samples);
     let for_others = samples.is_none_or(|samples| samples <= ENOUGH || samples.is_multiple_of(8));
-    if for_others && kind.model.is_some() && kind.shape != Shape::More {
-        teach(Kind { model: None, ..*kind }.owner(), sample, store, now);
+    if for_others && let Some(others) = kind.others() {
+        teach(others.owner(), sample, store, now);
     }
     for_others
 }
 
-/// How many samples the record has now, if it could be changed. Another worker that was quicker wins; this sample is left out.
-fn teach(owner: Owner, sample: &Sample, store: &dyn SharedStore, now: Timestamp) -> Option<u32> {
+/// What is known of that owner's kind, if anything is.
+pub(super) fn known(owner: Owner, store: &dyn SharedStore, now: Timestamp) -> Option<Learned> {
+    Some(find(owner, store, now)?.learned).filter(|known| known.samples > 0)
+}
+
+/// What is known now, if the record could be changed. Another worker that was quicker wins; this sample is left out.
+pub(super) fn teach(owner: Owner, sample: &Sample, store: &dyn SharedStore, now: Timestamp) -> Option<Learned> {
     let Slot { key, version, mut learned } = find(owner, store, now)?;
     learned.learn(sample, now);
     let bytes = learned.encode();
@@ -272,7 +295,7 @@ fn teach(owner: Owner, sample: &Sample, store: &dyn SharedStore, now: Timestamp)
         Some(version) => store.swap(&key, &bytes, version),
         None => store.create(&key, &bytes),
     };
-    written.is_ok().then_some(learned.samples)
+    written.is_ok().then_some(learned)
 }
 
 struct Slot {

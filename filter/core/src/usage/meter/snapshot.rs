@@ -15,16 +15,20 @@ use crate::{
 /// Counters as they stand on the wire: the last value of each that is not null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
-    values: [Option<u64>; COUNTERS],
+    /// 0 for what is not known.
+    values: [u64; COUNTERS],
+    /// A bit for each counter that is known.
+    known: u64,
     /// A bit for each counter whose last value is no count: it is unknown, and not the same as one that was never said.
     bad: u64,
 }
 
 const COUNTERS: usize = Field::WebSearches as usize - Field::Input as usize + 1;
+const _: () = assert!(COUNTERS <= 64);
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { values: [None; COUNTERS], bad: 0 }
+        Self { values: [0; COUNTERS], known: 0, bad: 0 }
     }
 }
 
@@ -36,34 +40,41 @@ impl Counters {
     /// The value of that counter.
     #[must_use]
     pub fn get(&self, field: Field) -> Option<u64> {
-        self.values.get(Self::place(field)?).copied().flatten()
+        self.at(Self::place(field)?)
+    }
+
+    fn at(&self, place: usize) -> Option<u64> {
+        self.values.get(place).copied().filter(|_| self.known >> place & 1 != 0)
     }
 
     /// Overwrites: usage in streams is cumulative, never a delta.
     pub fn set(&mut self, field: Field, value: u64) {
-        self.put(field, Some(value), 0);
+        if let Some(place) = Self::place(field) {
+            self.put(place, Some(value), 0);
+        }
     }
 
     /// Says that the last value of that counter is no count.
     pub(in super::super) fn spoil(&mut self, field: Field) {
-        self.put(field, None, 1);
+        if let Some(place) = Self::place(field) {
+            self.put(place, None, 1);
+        }
     }
 
-    fn put(&mut self, field: Field, value: Option<u64>, bad: u64) {
-        let Some(place) = Self::place(field) else { return };
+    fn put(&mut self, place: usize, value: Option<u64>, bad: u64) {
         if let Some(slot) = self.values.get_mut(place) {
-            *slot = value;
+            *slot = value.unwrap_or(0);
+            self.known = (self.known & !(1 << place)) | (u64::from(value.is_some()) << place);
             self.bad = (self.bad & !(1 << place)) | (bad << place);
         }
     }
 
     /// Takes over what a later record says.
     pub(super) fn overwrite(&mut self, later: &Self) {
-        for (at, (slot, value)) in self.values.iter_mut().zip(later.values).enumerate() {
-            let is_bad = later.bad >> at & 1;
-            if value.is_some() || is_bad != 0 {
-                *slot = value;
-                self.bad = (self.bad & !(1 << at)) | (is_bad << at);
+        for place in 0..COUNTERS {
+            let (value, bad) = (later.at(place), later.bad >> place & 1);
+            if value.is_some() || bad != 0 {
+                self.put(place, value, bad);
             }
         }
     }
@@ -86,19 +97,20 @@ impl Counters {
 
     /// Adds what others say; what is no count in either is none in the sum.
     fn add(&mut self, others: &Self) {
-        self.bad |= others.bad;
-        for (at, (sum, value)) in self.values.iter_mut().zip(others.values).enumerate() {
-            *sum = match (*sum, value) {
-                _ if self.bad >> at & 1 != 0 => None,
+        let bad = self.bad | others.bad;
+        for place in 0..COUNTERS {
+            let sum = match (self.at(place), others.at(place)) {
+                _ if bad >> place & 1 != 0 => None,
                 (None, None) => None,
                 (sum, value) => Some(sum.unwrap_or(0).saturating_add(value.unwrap_or(0))),
             };
+            self.put(place, sum, bad >> place & 1);
         }
     }
 
     /// Whether all that was said is zero.
     pub(super) fn are_zero(&self) -> bool {
-        self.bad == 0 && self.values.iter().all(|value| value.unwrap_or(0) == 0)
+        self.bad == 0 && self.values.iter().all(|value| *value == 0)
     }
 }
 
@@ -172,7 +184,7 @@ pub struct Snapshot {
     pub(super) status: u32,
     pub(super) counters: Counters,
     /// Counters of the replies before, where there are several in one.
-    pub(super) sums: Option<Counters>,
+    pub(super) sums: Option<Box<Counters>>,
     /// The output counter is the placeholder of the first record.
     pub(super) is_placeholder: bool,
     /// What the text weighs that the model wrote: [`estimate::weigh`](crate::usage::estimate::weigh).
@@ -194,6 +206,11 @@ impl Snapshot {
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.terminal || ((self.finish_reason.is_some() || self.sums.is_some()) && !self.is_truncated)
+    }
+
+    /// Whether `later` says the same, but for the text that the model wrote.
+    pub(super) fn differs_in_text_only(&self, later: &Self) -> bool {
+        *later == Self { text: later.text, text_bytes: later.text_bytes, ..self.clone() }
     }
 
     /// Whether something was used that has a price of its own, and that the usage leaves out.
