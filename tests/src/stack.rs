@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -19,7 +19,6 @@ use tempfile::TempDir;
 use crate::{
     collector::{Collector, Mode},
     envoy::{self, ACCESS_LOG, Envoy, Process, REFERENCE, Setup, root},
-    example,
     line::{Line, Refusal},
     prometheus::Metrics,
     provider::Provider,
@@ -174,24 +173,6 @@ impl Stack {
         };
         let shared = process.epoch.map(SharedMemory::of);
         Ok(Self { watched, _shared: shared, ..Self::around(file, process, provider, collector, directory)? })
-    }
-
-    /// As [`Stack::start`], around a file of `envoy/examples` that is pointed at the stand-ins and then changed. The files that it wants
-    /// below `/etc/meterr` are in that directory.
-    #[must_use]
-    pub fn example(name: &str, files: &Path, variables: &[(&str, &str)], change: impl FnOnce(&mut Value)) -> Self {
-        let run = || {
-            let (provider, directory) = (Provider::start(0)?, tempfile::tempdir()?);
-            let collector = Collector::start(0, &directory.path().join("events.sqlite"))?;
-            wasm(MODULE)?;
-            let mut file = example::load(name, files)?;
-            example::point(&mut file, provider.address(), collector.address(), directory.path())?;
-            change(&mut file);
-            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let process = Process { concurrency: 2, variables, ..Process::default() };
-            Self::around(file, process, provider, collector, directory)
-        };
-        made(run())
     }
 
     fn around(

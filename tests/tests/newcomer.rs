@@ -8,7 +8,7 @@ use std::{
 };
 
 use meterr_tests::{
-    envoy::{Envoy, end, root},
+    envoy::{Envoy, Process, end, root},
     provider::Provider,
 };
 use serde_json::{Value, json};
@@ -84,7 +84,8 @@ fn ok_what_the_readme_says_leads_to_an_event() {
     }
     let curl = commands.lines().find(|line| line.starts_with("curl ")).expect("a request");
     let directory = tempfile::tempdir().expect("a directory");
-    let envoy = Envoy::run(&file, 1, directory.path(), &[]).expect("Envoy takes it");
+    let envoy =
+        Envoy::run(&file, &Process { concurrency: 1, ..Process::default() }, directory.path()).expect("Envoy takes it");
     let curl = curl.replace("127.0.0.1:10000", &envoy.listener.to_string());
     let answer = Command::new("bash").args(["-c", &curl]).env("OPENAI_API_KEY", "sk-test").output().expect("curl");
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();

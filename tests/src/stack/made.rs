@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::Path};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Collector, Envoy, MODULE, Provider, Stack, made, wasm};
+use super::{Collector, MODULE, Process, Provider, Stack, made, wasm};
+use crate::example;
 
 /// Where the parts are that the configuration leads to.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,18 @@ pub struct Place<'p> {
 }
 
 impl Stack {
+    /// As [`Stack::start`], around a file of `envoy/examples` that is pointed at the stand-ins and then changed. The files that it wants
+    /// below `/etc/meterr` are in that directory.
+    #[must_use]
+    pub fn example(name: &str, files: &Path, variables: &[(&str, &str)], change: impl FnOnce(&mut Value)) -> Self {
+        Self::made_for(variables, |place| {
+            let mut file = example::load(name, files)?;
+            example::point(&mut file, place.provider, place.collector, place.directory)?;
+            change(&mut file);
+            Ok(file)
+        })
+    }
+
     /// As [`Stack::start`], around the configuration that `make` makes, with these environment variables.
     #[must_use]
     pub fn made_for(variables: &[(&str, &str)], make: impl FnOnce(Place<'_>) -> Result<Value>) -> Self {
@@ -34,7 +47,9 @@ impl Stack {
         let collector = Collector::start(0, &directory.path().join("events.sqlite"))?;
         wasm(MODULE)?;
         let place = Place { provider: provider.address(), collector: collector.address(), directory: directory.path() };
-        let envoy = Envoy::run(&make(place)?, 2, directory.path(), variables)?;
-        Self::around(envoy, provider, collector, directory)
+        let file = make(place)?;
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let process = Process { concurrency: 2, variables, ..Process::default() };
+        Self::around(file, process, provider, collector, directory)
     }
 }
