@@ -441,7 +441,7 @@ pub(super) static KEYS: &[Key] = &[
         "sink.queue.max_bytes",
         Integer(65_536, 1_073_741_824, "bytes"),
         Json("33554432"),
-        "Room for them, for the whole process.",
+        "Memory for them, for the whole process: each takes its own bytes and 512 more.",
     ),
     key(
         "sink.queue.on_full",

@@ -20,10 +20,10 @@ const BYTES_PER_RING: usize = 16_384;
 /// than it was told to be, or by 32 small rings. A worker that adopts what a VM in trouble left behind may come to hold most of them.
 const SPARE: u64 = 4;
 const MIN_SPARE: u64 = 32;
-/// A slot for each so many bytes of a ring: events of half the usual size fill slots and bytes alike.
-const BYTES_PER_SLOT: usize = 512;
-/// What an event is expected to take at least.
-const USUAL_BYTES: usize = 4 * BYTES_PER_SLOT;
+/// A slot for each so many bytes of a ring: no event takes less, with what is counted beside it. Keys are never freed: fewer are better.
+const BYTES_PER_SLOT: usize = 1_024;
+/// How large an event is expected to be at least.
+const USUAL_BYTES: usize = 2 * BYTES_PER_SLOT;
 /// After a look at all rings that found no room, the next look comes so much later.
 const LOOK_AGAIN_MS: u64 = 1_000;
 /// Looks at a lease that is too long, with a tick of [`LOOK_AGAIN_MS`] between them: as long as a lease.
@@ -103,7 +103,7 @@ impl Pool {
     ) -> Result<(usize, Vec<u8>), PushError> {
         let max_bytes = self.ring_bytes(kind);
         // What the event needs is known when it is encoded, for which a ring must be chosen.
-        let mut needed = 2 * BYTES_PER_SLOT;
+        let mut needed = BYTES_PER_SLOT;
         // Each lost ring costs a turn, and so does one that is too small.
         for _ in 0..u16::from(self.count).saturating_mul(2) {
             let Some(at) = self.with_room(kind, needed, store, now) else { return Err(PushError::Full) };
