@@ -19,6 +19,7 @@ use crate::{
     store::StoreError,
     tag::SeriesTable,
     time::Timestamp,
+    usage::estimate::memo::Memo,
 };
 
 /// Shared-data key of the process's random credential key, used where the environment has none.
@@ -101,6 +102,13 @@ impl Service {
         self.summarise(false, host);
         self.exporter.on_tick(host.store, host.now, host.effects);
         self.set_tick(host);
+    }
+
+    /// Forgets what it remembers of what was learned: what others have taught since is known at the next request, not within a second.
+    pub fn forget_learned(&self) {
+        if let Ok(mut memo) = self.setup.learned.try_borrow_mut() {
+            *memo = Memo::default();
+        }
     }
 
     /// Whether what open exchanges hold is to be renewed now: [`Exchange::renew_holds`](crate::exchange::Exchange::renew_holds).

@@ -42,6 +42,7 @@ impl World {
         let is_alone = alone.is_some();
         let store = &alone.map_or_else(|| self.store.copy_of_limits(), Shared::copy_of_learned);
         let mut service = self.triers[usize::from(is_alone)].borrow_mut();
+        service.forget_learned();
         let mut exchange = Exchange::default();
         let mut effects = Vec::new();
         let mut refusal = None;

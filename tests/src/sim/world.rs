@@ -202,6 +202,8 @@ impl World {
         depth: usize,
         run: impl FnOnce(&mut Worker, &mut Host<'_>) -> Verdict,
     ) -> (Verdict, Ran) {
+        // What a callback knows of what was learned is then what it reads, which the judge sees.
+        worker.service.forget_learned();
         let (interruptions, errors, now) = (self.interruptions.get(), self.errors.get(), self.now.get());
         let mut effects = Vec::new();
         let store = Disturbed { world: self, depth, learned: Shared::default() };

@@ -16,12 +16,28 @@ use super::{
 pub(super) struct Rate {
     kind: Kind,
     exponent: u8,
-    above: u32,
-    mantissa: u64,
+    // There are thousands of them in the module: no byte more than they need.
+    above: [u8; 3],
+    mantissa: [u8; 7],
 }
 
 const fn r(kind: Kind, above: u32, mantissa: u64, exponent: u8) -> Rate {
-    Rate { kind, exponent, above, mantissa }
+    let [a, b, c, above_rest] = above.to_le_bytes();
+    let [d, e, f, g, h, i, j, mantissa_rest] = mantissa.to_le_bytes();
+    assert!(above_rest == 0 && mantissa_rest == 0, "more than is kept of it");
+    Rate { kind, exponent, above: [a, b, c], mantissa: [d, e, f, g, h, i, j] }
+}
+
+impl Rate {
+    fn above(&self) -> u64 {
+        let [a, b, c] = self.above;
+        u64::from(u32::from_le_bytes([a, b, c, 0]))
+    }
+
+    fn mantissa(&self) -> u64 {
+        let [a, b, c, d, e, f, g] = self.mantissa;
+        u64::from_le_bytes([a, b, c, d, e, f, g, 0])
+    }
 }
 
 /// When a price holds, UTC.
@@ -29,9 +45,9 @@ const fn r(kind: Kind, above: u32, mantissa: u64, exponent: u8) -> Rate {
 enum When {
     Always,
     /// From that day on, counted from the epoch.
-    FromDay(u64),
+    FromDay(u32),
     /// Between two seconds of each day; the second may be the smaller one.
-    Daily(u64, u64),
+    Daily(u32, u32),
 }
 
 impl When {
@@ -39,9 +55,11 @@ impl When {
         let in_day = secs % 86_400;
         match self {
             Self::Always => true,
-            Self::FromDay(day) => secs / 86_400 >= day,
-            Self::Daily(start, end) if end < start => in_day >= start || in_day < end,
-            Self::Daily(start, end) => start <= in_day && in_day < end,
+            Self::FromDay(day) => secs / 86_400 >= u64::from(day),
+            Self::Daily(start, end) => {
+                let (start, end) = (u64::from(start), u64::from(end));
+                if end < start { in_day >= start || in_day < end } else { start <= in_day && in_day < end }
+            }
         }
     }
 }
@@ -340,9 +358,9 @@ static POWERS: [u128; 38] = {
 };
 
 fn pick(rates: &[Rate], kind: Kind, total_input: u64) -> Option<u128> {
-    let applies = |rate: &&Rate| rate.kind == kind && (rate.above == 0 || total_input > u64::from(rate.above));
+    let applies = |rate: &&Rate| rate.kind == kind && (rate.above() == 0 || total_input > rate.above());
     let rate = rates.iter().rev().find(applies)?;
-    u128::from(rate.mantissa).checked_mul(*POWERS.get(usize::from(rate.exponent))?)
+    u128::from(rate.mantissa()).checked_mul(*POWERS.get(usize::from(rate.exponent))?)
 }
 
 #[cfg(test)]
