@@ -136,7 +136,9 @@ impl World {
                     reference.doubt(&claims, &subject, when);
                 }
                 drop(reference);
-                if is_exact && !never {
+                // Whoever could not read what was learned expected something else than those will who try again.
+                let (again, _) = self.claims(&stream.request, &stream.before, &self.store.copy_of_learned());
+                if is_exact && !never && claims == again {
                     self.judge_wait(stream, reply, when.now);
                 }
             }

@@ -113,7 +113,7 @@ fn epoch(now_ms: u64) -> u64 {
 }
 
 /// What one request takes from one limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Place of the limit in the rules.
     pub rule: usize,
