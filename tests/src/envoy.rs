@@ -142,6 +142,18 @@ pub fn configuration(setup: &Setup, access_log: &Path) -> Result<Value> {
 }
 
 impl Envoy {
+    /// A line of what the kernel knows of its memory, such as `VmRSS` or `VmHWM`, in KiB.
+    ///
+    /// # Errors
+    /// If it does not run any more.
+    pub fn kib(&self, name: &str) -> Result<u64> {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).context("what the kernel knows of Envoy")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        kib.with_context(|| name.to_owned())
+    }
+
     /// Starts one and waits until it is ready. Its files are in that directory.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    ops::Range,
     path::Path,
     process::Command,
     sync::{
@@ -94,12 +95,90 @@ fn mixed(nth: u64) -> Exchange {
     }
 }
 
+/// Clients at work, side by side.
+#[derive(Debug)]
+pub struct Clients {
+    runtime: tokio::runtime::Runtime,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Clients {
+    /// Starts so many. What each does is told its number, and when to stop.
+    ///
+    /// # Panics
+    /// If there are no threads to be had.
+    pub fn start<F>(count: u64, client: impl Fn(u64, Arc<AtomicBool>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Runtime::new().expect("threads");
+        let is_over = Arc::new(AtomicBool::new(false));
+        let tasks = (0..count).map(|number| runtime.spawn(client(number, Arc::clone(&is_over)))).collect();
+        Self { runtime, tasks, is_over }
+    }
+
+    /// Has exchanges of these numbers, each as soon as a client is free for it, and tells `heed` what came of it. Also gives back how many
+    /// were begun so far, counted from the first number.
+    ///
+    /// # Panics
+    /// If there are no threads to be had.
+    pub fn send_each(
+        count: u64,
+        numbers: Range<u64>,
+        listener: SocketAddr,
+        call: impl Fn(u64) -> (Exchange, (u64, u64)) + Clone + Send + 'static,
+        heed: impl Fn(u64, reqwest::Result<reqwest::StatusCode>) + Clone + Send + 'static,
+    ) -> (Self, Arc<AtomicU64>) {
+        let next = Arc::new(AtomicU64::new(numbers.start));
+        let clients = Self::start(count, |_, _| {
+            let (next, call, heed) = (Arc::clone(&next), call.clone(), heed.clone());
+            async move {
+                let client = Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
+                loop {
+                    let nth = next.fetch_add(1, Ordering::Relaxed);
+                    if nth >= numbers.end {
+                        return;
+                    }
+                    let (exchange, caller) = call(nth);
+                    let done = exchange.send(&client, listener, caller, None).await;
+                    heed(nth, done);
+                }
+            }
+        });
+        (clients, next)
+    }
+
+    /// Whether all have come to their end.
+    #[must_use]
+    pub fn are_done(&self) -> bool {
+        self.tasks.iter().all(tokio::task::JoinHandle::is_finished)
+    }
+
+    /// Waits until all have come to their end.
+    ///
+    /// # Panics
+    /// If a client has panicked.
+    pub fn join(self) {
+        for task in self.tasks {
+            self.runtime.block_on(task).expect("no client panics");
+        }
+    }
+
+    /// Tells all to stop, and lets what was begun end.
+    ///
+    /// # Panics
+    /// If a client has panicked.
+    pub fn stop(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.join();
+    }
+}
+
 /// Clients that go on until they are told to stop.
 #[derive(Debug)]
 pub struct Traffic {
-    runtime: tokio::runtime::Runtime,
-    clients: Vec<tokio::task::JoinHandle<()>>,
-    is_over: Arc<AtomicBool>,
+    clients: Clients,
     begun: Arc<AtomicU64>,
 }
 
@@ -109,12 +188,10 @@ impl Traffic {
     /// # Panics
     /// If there are no threads to be had.
     pub fn start(clients: u64, listener: impl Fn() -> SocketAddr + Send + Sync + 'static) -> Self {
-        let runtime = tokio::runtime::Runtime::new().expect("threads");
-        let (is_over, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let listener = Arc::new(listener);
-        let clients = (0..clients).map(|_| {
-            let (is_over, begun, listener) = (Arc::clone(&is_over), Arc::clone(&begun), Arc::clone(&listener));
-            runtime.spawn(async move {
+        let (begun, listener) = (Arc::new(AtomicU64::new(0)), Arc::new(listener));
+        let clients = Clients::start(clients, |_, is_over| {
+            let (begun, listener) = (Arc::clone(&begun), Arc::clone(&listener));
+            async move {
                 let client = Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
                 while !is_over.load(Ordering::Relaxed) {
                     let nth = begun.fetch_add(1, Ordering::Relaxed);
@@ -124,10 +201,9 @@ impl Traffic {
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
                 }
-            })
+            }
         });
-        let clients = clients.collect();
-        Self { runtime, clients, is_over, begun }
+        Self { clients, begun }
     }
 
     /// Lets what was begun end; how many exchanges were begun.
@@ -136,10 +212,7 @@ impl Traffic {
     /// If a client has panicked.
     #[must_use]
     pub fn stop(self) -> u64 {
-        self.is_over.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            self.runtime.block_on(client).expect("no client panics");
-        }
+        self.clients.stop();
         self.begun.load(Ordering::Relaxed)
     }
 }

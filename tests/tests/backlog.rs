@@ -1,18 +1,13 @@
 //! Very many exchanges, with the collector away for the first half: all events arrive, none counts twice, and Envoy's memory has held them.
 
 use std::{
-    fs,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     thread,
     time::{Duration, Instant},
 };
 
 use meterr_tests::{
     stack::{Options, Stack},
-    traffic::Exchange,
+    traffic::{Clients, Exchange},
 };
 use serde_json::json;
 
@@ -35,49 +30,27 @@ fn kind(nth: u64) -> Exchange {
     }
 }
 
-/// A line of what the kernel knows of a process, in KiB.
-fn kib(pid: u32, name: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a size");
-    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
 #[test]
 fn ok_a_backlog_of_half_of_all_events_arrives() {
     let total = exchanges();
     let queue = json!({ "sink": { "queue": { "max_bytes": (total / 2 * BYTES).max(33_554_432) } } });
     let stack = Stack::start(&Options { more: queue, ..Options::default() });
-    let (listener, pid) = (stack.envoy().listener, stack.envoy().pid());
-    let before = kib(pid, "VmRSS");
+    let kib = |name| stack.envoy().kib(name).expect("it runs");
+    let before = kib("VmRSS");
     stack.kill_collector();
-    let runtime = tokio::runtime::Runtime::new().expect("threads");
-    let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
-    let half = |until: u64| {
-        let client = |next: Arc<AtomicU64>| async move {
-            let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-            loop {
-                let nth = next.fetch_add(1, Ordering::Relaxed);
-                if nth >= until {
-                    return;
-                }
-                let status = kind(nth).send(&client, listener, (nth % 50, nth % 5), None).await.expect("it is served");
-                assert_eq!(status, 200);
-            }
-        };
-        let clients: Vec<_> = (0..CLIENTS).map(|_| runtime.spawn(client(Arc::clone(&next)))).collect();
-        for client in clients {
-            runtime.block_on(client).expect("no client fails");
-        }
-        next.store(until, Ordering::Relaxed);
+    let send = |numbers| {
+        let call = |nth| (kind(nth), (nth % 50, nth % 5));
+        let served = |nth, status: reqwest::Result<_>| assert_eq!(status.expect("it is served"), 200, "{nth}");
+        Clients::send_each(CLIENTS, numbers, stack.envoy().listener, call, served).0.join();
     };
-    half(total / 2);
+    send(0..total / 2);
     let queued = || stack.prometheus().count("meterr_event_queue_bytes", &[]);
     // The gauge is set once a second. No event is that small.
     stack.wait_for("the gauge does not tell what waits", |_| queued() > total / 2 * 500);
-    let (parked, bytes, at_half) = (started.elapsed(), queued(), kib(pid, "VmRSS"));
+    let (parked, bytes, at_half) = (started.elapsed(), queued(), kib("VmRSS"));
     stack.revive_collector();
-    half(total);
+    send(total / 2..total);
     let served = started.elapsed();
     let events = || stack.collector_stats()["events"].as_u64().unwrap_or(0);
     let (mut last, mut since) = (events(), Instant::now());
@@ -89,7 +62,7 @@ fn ok_a_backlog_of_half_of_all_events_arrives() {
         }
     }
     let arrived = started.elapsed();
-    let (stats, gaps, peak) = (stack.collector_stats(), stack.gaps(), kib(pid, "VmHWM"));
+    let (stats, gaps, peak) = (stack.collector_stats(), stack.gaps(), kib("VmHWM"));
     println!(
         "{total} exchanges in {:.0} s, the collector away for the first {:.0} s; all events there {:.1} s after the last exchange",
         served.as_secs_f64(),

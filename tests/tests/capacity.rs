@@ -2,7 +2,6 @@
 //! in `envoy/operating.md`; this prints them anew, and fails only if one is another order of magnitude.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::TcpStream,
     thread,
@@ -18,9 +17,7 @@ const CHAT: &str = "/openai/v1/chat/completions";
 
 /// The bytes that Envoy's process holds.
 fn resident(stack: &Stack) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", stack.envoy().pid())).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    stack.envoy().kib("VmRSS").expect("the process runs") * 1024
 }
 
 fn start(limits: Value) -> Stack {

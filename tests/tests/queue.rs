@@ -1,7 +1,6 @@
 //! A queue of events at its bound, in the real Envoy: what happens to requests and events, and how much memory it takes.
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +11,7 @@ use std::{
 
 use meterr_tests::{
     stack::{Options, Stack},
-    traffic::Exchange,
+    traffic::{Clients, Exchange},
 };
 use serde_json::{Value, json};
 
@@ -31,10 +30,8 @@ fn start(on_full: &str) -> Stack {
     Stack::start(&Options { more: json!({ "sink": { "queue": queue } }), ..Options::default() })
 }
 
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+fn resident_kib(stack: &Stack) -> u64 {
+    stack.envoy().kib("VmRSS").expect("it runs")
 }
 
 /// What came of some exchanges.
@@ -49,38 +46,24 @@ struct Tally {
 }
 
 fn exchanges(stack: &Stack, total: u64) -> Tally {
-    let runtime = tokio::runtime::Runtime::new().expect("threads");
-    let (listener, pid) = (stack.envoy().listener, stack.envoy().pid());
-    let [next, served, refused] = [0; 3].map(|_| Arc::new(AtomicU64::new(0)));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let (next, served, refused) = (Arc::clone(&next), Arc::clone(&served), Arc::clone(&refused));
-            runtime.spawn(async move {
-                let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-                loop {
-                    let nth = next.fetch_add(1, Ordering::Relaxed);
-                    if nth >= total {
-                        return;
-                    }
-                    let exchange = Exchange::openai("gpt-4o-mini", false, json!({}));
-                    let status = exchange.send(&client, listener, (nth % 50, nth % 50), None).await.expect("an answer");
-                    let count = match status.as_u16() {
-                        200 => &served,
-                        503 => &refused,
-                        other => panic!("status {other}"),
-                    };
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let [served, refused] = [0; 2].map(|_| Arc::new(AtomicU64::new(0)));
+    let counts = (Arc::clone(&served), Arc::clone(&refused));
+    let call = |nth| (Exchange::openai("gpt-4o-mini", false, json!({})), (nth % 50, nth % 50));
+    let (clients, _) = Clients::send_each(CLIENTS, 0..total, stack.envoy().listener, call, move |_, status| {
+        let count = match status.expect("an answer").as_u16() {
+            200 => &counts.0,
+            503 => &counts.1,
+            other => panic!("status {other}"),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    });
     let mut tally = Tally::default();
-    while clients.iter().any(|client| !client.is_finished()) {
-        tally.peak_kib = tally.peak_kib.max(resident_kib(pid));
+    while !clients.are_done() {
+        tally.peak_kib = tally.peak_kib.max(resident_kib(stack));
         tally.queue_bytes = tally.queue_bytes.max(stack.prometheus().count("meterr_event_queue_bytes", &[]));
         thread::sleep(Duration::from_millis(100));
     }
-    clients.into_iter().for_each(|client| runtime.block_on(client).expect("no client panics"));
+    clients.join();
     (tally.served, tally.refused) = (served.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
     tally
 }
@@ -91,7 +74,7 @@ fn overfill(stack: &Stack) -> (u64, Tally) {
     let warm = exchanges(stack, 2_000);
     assert_eq!(warm.served, 2_000);
     assert_eq!(stack.events(2_000).len(), 2_000);
-    let before = resident_kib(stack.envoy().pid());
+    let before = resident_kib(stack);
     stack.kill_collector();
     // An event has some 1,300 bytes, and takes 512 more.
     let tally = exchanges(stack, max_bytes() / 1_300 * 2);

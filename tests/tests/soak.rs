@@ -1,18 +1,14 @@
 //! Very many exchanges through one Envoy: its memory stops growing, and none of them is lost.
 
 use std::{
-    fs,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
 
 use meterr_tests::{
     stack::{Options, Stack},
-    traffic::Exchange,
+    traffic::{Clients, Exchange},
 };
 use serde_json::json;
 
@@ -41,12 +37,6 @@ fn kind(nth: u64) -> Exchange {
     }
 }
 
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
 #[test]
 fn ok_memory_is_flat_however_long_it_runs() {
     let limits = json!([
@@ -55,34 +45,22 @@ fn ok_memory_is_flat_however_long_it_runs() {
         { "id": "slots", "unit": "concurrent_requests", "amount": 1_000, "notify_at": [] },
     ]);
     let stack = Stack::start(&Options { limits, ..Options::default() });
-    let (listener, pid, total) = (stack.envoy().listener, stack.envoy().pid(), exchanges());
-    let next = Arc::new(AtomicU64::new(0));
-    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let total = exchanges();
     let started = Instant::now();
-    let client = |next: Arc<AtomicU64>| async move {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-        loop {
-            let nth = next.fetch_add(1, Ordering::Relaxed);
-            if nth >= total {
-                return;
-            }
-            // A stream that ends in an error may be cut for the client too.
-            let done = kind(nth).send(&client, listener, (nth % 5_000, nth % 500), None).await;
-            assert!(done.is_ok() || nth % 10 == 7, "{nth}: {done:?}");
-        }
-    };
-    let clients: Vec<_> = (0..CLIENTS).map(|_| runtime.spawn(client(Arc::clone(&next)))).collect();
+    let call = |nth| (kind(nth), (nth % 5_000, nth % 500));
+    let (clients, next) = Clients::send_each(CLIENTS, 0..total, stack.envoy().listener, call, |nth, done| {
+        // A stream that ends in an error may be cut for the client too.
+        assert!(done.is_ok() || nth % 10 == 7, "{nth}: {done:?}");
+    });
     let mut sizes = Vec::new();
     for look in 1..=LOOKS {
         while next.load(Ordering::Relaxed) < total * look / LOOKS {
             assert!(started.elapsed() < Duration::from_secs(3_600), "it does not end");
             thread::sleep(Duration::from_millis(5));
         }
-        sizes.push(resident_kib(pid));
+        sizes.push(stack.envoy().kib("VmRSS").expect("it runs"));
     }
-    for client in clients {
-        runtime.block_on(client).expect("no client fails");
-    }
+    clients.join();
     let secs = started.elapsed().as_secs_f64();
     let accepted = || stack.prometheus().count("meterr_requests_total", &[]);
     stack.wait_for("not all exchanges are counted", |_| accepted() >= total);

@@ -70,6 +70,7 @@ pub mod price;
 mod protobuf;
 pub mod provider;
 pub mod random;
+mod record;
 pub mod request;
 pub mod service;
 pub mod setup;

@@ -14,7 +14,7 @@ use meterr_core::random::Random;
 use reqwest::Client;
 use serde_json::json;
 
-use crate::traffic::Exchange;
+use crate::traffic::{Clients, Exchange};
 
 /// What a client knows of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -91,45 +91,21 @@ fn next(random: &mut Random) -> (Exchange, (u64, u64)) {
     (exchange, (input, output))
 }
 
-/// The clients.
-#[derive(Debug)]
-pub struct Load {
-    runtime: tokio::runtime::Runtime,
-    clients: Vec<tokio::task::JoinHandle<()>>,
-    is_over: Arc<AtomicBool>,
-}
-
 /// Where Envoy listens now: one that is started again has another port.
 pub type Address = Arc<Mutex<SocketAddr>>;
 
-impl Load {
-    /// Begins, with so many clients; every second one speaks HTTP/2. What each does is drawn from the seed.
-    ///
-    /// # Panics
-    /// If there are no threads to be had.
-    #[must_use]
-    pub fn start(clients: u64, seed: u64, address: &Address, records: &Arc<Records>) -> Self {
-        let runtime = tokio::runtime::Runtime::new().expect("threads");
-        let is_over = Arc::new(AtomicBool::new(false));
-        let mut seeds = Random::new(seed);
-        let clients = (0..clients).map(|client| {
-            let random = Random::new(seeds.next());
-            runtime.spawn(run(client, random, Arc::clone(address), Arc::clone(records), Arc::clone(&is_over)))
-        });
-        let clients = clients.collect();
-        Self { runtime, clients, is_over }
-    }
-
-    /// Lets what was begun end.
-    ///
-    /// # Panics
-    /// If a client has panicked.
-    pub fn stop(self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            self.runtime.block_on(client).expect("no client panics");
-        }
-    }
+/// Begins, with so many clients; every second one speaks HTTP/2. What each does is drawn from the seed.
+///
+/// # Panics
+/// If there are no threads to be had.
+#[must_use]
+pub fn start(clients: u64, seed: u64, address: &Address, records: &Arc<Records>) -> Clients {
+    let mut seeds = Random::new(seed);
+    let seeds: Vec<u64> = (0..clients).map(|_| seeds.next()).collect();
+    Clients::start(clients, |client, is_over| {
+        let random = Random::new(seeds[usize::try_from(client).expect("small")]);
+        run(client, random, Arc::clone(address), Arc::clone(records), is_over)
+    })
 }
 
 async fn run(number: u64, mut random: Random, address: Address, records: Arc<Records>, is_over: Arc<AtomicBool>) {

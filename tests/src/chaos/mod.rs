@@ -17,7 +17,7 @@ pub mod load;
 pub mod schedule;
 
 use judge::{Evidence, Kill, Verdict};
-use load::{Address, Load, Records};
+use load::{Address, Records};
 use schedule::{Action, Blow, Fault, Step};
 
 use crate::{
@@ -135,7 +135,7 @@ pub fn run(plan: &Plan) -> Report {
     });
     let address = Arc::new(Mutex::new(stack.envoy().listener));
     let records = Arc::new(Records::default());
-    let load = Load::start(CLIENTS, plan.seed, &address, &records);
+    let load = load::start(CLIENTS, plan.seed, &address, &records);
     let mut run = Run {
         stack,
         address,

@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// Waiting as long as was told is enough, and a second less is not.
+    /// Waiting as long as was told is enough, and a millisecond less is not.
     fn judge_wait(&self, stream: &Stream, reply: &LocalReply, now: u64) {
         let header = |name: &str| reply.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let attempt = |at: u64| self.attempt(None, &stream.request, &stream.before, at);
@@ -161,12 +161,12 @@ impl World {
             result = Err(format!("the headers disagree: {reply:?}"));
         } else if let Some(refusal) = attempt(now + wait).refusal {
             result = Err(format!("refused again after {wait} ms from {now}: {reply:?} and then {refusal:?}"));
-        } else if let Some(less) = wait.checked_sub(1_000).map(|less| now + less)
+        } else if let Some(less) = wait.checked_sub(1).map(|less| now + less)
             // Holds that expire in between give quota back before the window does.
             && now / 1_000 / EPOCH_SECS == less / 1_000 / EPOCH_SECS
             && attempt(less).refusal.is_none()
         {
-            result = Err(format!("admitted a second before the {wait} ms from {now} are over: {reply:?}"));
+            result = Err(format!("admitted a millisecond before the {wait} ms from {now} are over: {reply:?}"));
         }
         self.law("retry-after", result);
         self.tally.borrow_mut().waits += 1;

@@ -7,6 +7,7 @@
 //! length (2 bytes).
 
 use crate::{
+    record::Reader,
     store::{SharedStore, StoreError},
     time::Timestamp,
 };
@@ -133,18 +134,22 @@ struct Record {
 
 impl Record {
     fn add(&mut self, refusal: &Refusals) {
-        let of_all = Refusals { tenant: OTHER.to_owned(), ..refusal.clone() };
-        let of_everything =
-            Refusals { provider: OTHER.to_owned(), reason: OTHER.to_owned(), limit: String::new(), ..of_all.clone() };
-        for (group, room) in [(refusal, MAX_GROUPS), (&of_all, 2 * MAX_GROUPS), (&of_everything, usize::MAX)] {
-            if let Some(same) = self.groups.iter_mut().find(|other| other.is_like(group)) {
-                same.add(group);
+        let mut group = refusal.clone();
+        for room in [MAX_GROUPS, 2 * MAX_GROUPS, usize::MAX] {
+            if let Some(same) = self.groups.iter_mut().find(|other| other.is_like(&group)) {
+                same.add(&group);
                 return;
             }
             if self.groups.len() < room {
-                self.groups.push(group.clone());
+                self.groups.push(group);
                 return;
             }
+            // First all tenants are one, then everything is.
+            group = if group.tenant == OTHER {
+                Refusals { provider: OTHER.to_owned(), reason: OTHER.to_owned(), limit: String::new(), ..group }
+            } else {
+                Refusals { tenant: OTHER.to_owned(), ..group }
+            };
         }
     }
 
@@ -167,38 +172,25 @@ impl Record {
 
     /// `None` if it is of another layout.
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (version, mut rest) = bytes.split_first()?;
-        if *version != VERSION {
+        let mut reader = Reader::new(bytes);
+        if reader.take()? != [VERSION] {
             return None;
         }
-        let minute = number(&mut rest)?;
+        let minute = reader.number()?;
         let mut groups = Vec::new();
-        while !rest.is_empty() {
+        while !reader.is_empty() {
             groups.push(Refusals {
-                count: number(&mut rest)?,
-                first: Timestamp(number(&mut rest)?),
-                last: Timestamp(number(&mut rest)?),
-                tenant: text(&mut rest)?,
-                provider: text(&mut rest)?,
-                reason: text(&mut rest)?,
-                limit: text(&mut rest)?,
+                count: reader.number()?,
+                first: Timestamp(reader.number()?),
+                last: Timestamp(reader.number()?),
+                tenant: reader.text()?,
+                provider: reader.text()?,
+                reason: reader.text()?,
+                limit: reader.text()?,
             });
         }
         Some(Self { minute, groups })
     }
-}
-
-fn number(bytes: &mut &[u8]) -> Option<u64> {
-    let (number, rest) = bytes.split_first_chunk::<8>()?;
-    *bytes = rest;
-    Some(u64::from_le_bytes(*number))
-}
-
-fn text(bytes: &mut &[u8]) -> Option<String> {
-    let (length, rest) = bytes.split_first_chunk::<2>()?;
-    let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-    *bytes = rest;
-    String::from_utf8(text.to_vec()).ok()
 }
 
 #[cfg(test)]

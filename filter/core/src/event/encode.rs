@@ -19,12 +19,19 @@ const USUAL: usize = 2_048;
 /// A usage event as JSON. `numbered` is its writer and `seq`; one that is told of only in a summary has none.
 #[must_use]
 pub fn encode(event: &UsageEvent, source: &str, numbered: Option<(u64, u64)>) -> Vec<u8> {
-    let mut out = envelope(USUAL, &event.id_text(), source, "ai.meterr.usage.v1", &event.tenant, event.time);
-    out.object("data", |data| self::data(event, numbered, data));
-    out.finish()
+    let about = ("ai.meterr.usage.v1", event.tenant.as_str());
+    envelope(USUAL, about, (&event.id_text(), event.time), source, numbered, |data| self::data(event, data))
 }
 
-fn envelope(room: usize, id: &str, source: &str, kind: &str, subject: &str, time: Timestamp) -> Object {
+/// An event of that kind about that subject, with what `write` says, who wrote it if it is numbered, and the version of all that.
+fn envelope(
+    room: usize,
+    (kind, subject): (&str, &str),
+    (id, time): (&str, Timestamp),
+    source: &str,
+    numbered: Option<(u64, u64)>,
+    write: impl FnOnce(&mut Object),
+) -> Vec<u8> {
     let mut out = Object::with_capacity(room);
     out.text("specversion", "1.0");
     out.text("id", id);
@@ -33,10 +40,18 @@ fn envelope(room: usize, id: &str, source: &str, kind: &str, subject: &str, time
     out.text("subject", subject);
     out.text("time", &time.rfc3339());
     out.text("datacontenttype", "application/json");
-    out
+    out.object("data", |data| {
+        write(data);
+        if let Some((writer, seq)) = numbered {
+            data.text("writer", &hex(writer));
+            data.number("seq", seq);
+        }
+        data.number("schema", SCHEMA);
+    });
+    out.finish()
 }
 
-fn data(event: &UsageEvent, numbered: Option<(u64, u64)>, data: &mut Object) {
+fn data(event: &UsageEvent, data: &mut Object) {
     data.text("tenant", &event.tenant);
     data.maybe_text("user", event.user.as_deref());
     data.maybe_text("key_id", event.key_id.as_deref());
@@ -62,10 +77,9 @@ fn data(event: &UsageEvent, numbered: Option<(u64, u64)>, data: &mut Object) {
     cost(event, data);
     data.flag("billable", event.billable);
     if !event.limits.is_empty() || event.backpressure.is_some() {
-        let own = event.limits.iter().map(Entry::Own);
-        data.objects("limits", event.backpressure.iter().map(Entry::Provider).chain(own), |entry, of| match of {
-            Entry::Provider(state) => backpressure(state, entry),
-            Entry::Own(state) => limit(state, entry),
+        data.array("limits", |list| {
+            event.backpressure.iter().for_each(|state| list.object(|entry| backpressure(state, entry)));
+            event.limits.iter().for_each(|state| list.object(|entry| limit(state, entry)));
         });
     }
     data.maybe_number("queue_ms", event.queue_ms);
@@ -75,11 +89,6 @@ fn data(event: &UsageEvent, numbered: Option<(u64, u64)>, data: &mut Object) {
     data.maybe_text("request_id", event.request_id.as_deref());
     data.maybe_text("trace_id", event.trace_id.as_deref());
     data.maybe_text("span_id", event.span_id.as_deref());
-    if let Some((writer, seq)) = numbered {
-        data.text("writer", &hex(writer));
-        data.number("seq", seq);
-    }
-    data.number("schema", SCHEMA);
 }
 
 fn usage(event: &UsageEvent, data: &mut Object) {
@@ -149,12 +158,6 @@ fn cost(event: &UsageEvent, data: &mut Object) {
     data.maybe_text("price_version", cost.price_version.as_deref());
 }
 
-/// An entry of the event's `limits`.
-enum Entry<'a> {
-    Provider(&'a BackpressureState),
-    Own(&'a LimitState),
-}
-
 /// The provider does not say how much it allows: what is unknown is left out.
 fn backpressure(state: &BackpressureState, entry: &mut Object) {
     entry.text("id", backpressure::LIMIT_ID);
@@ -206,68 +209,51 @@ pub fn alert(
     of: &Subject<'_>,
     (id, time): (uuid::Uuid, Timestamp),
     source: &str,
-    (writer, seq): (u64, u64),
+    numbered: (u64, u64),
 ) -> Vec<u8> {
     let Alert { state, per, part, used } = alert;
-    let mut out = envelope(640, &id.to_string(), source, "ai.meterr.limit.v1", &state.id, time);
-    let mut data = Object::with_capacity(384);
-    data.text("limit", &state.id);
-    data.text("unit", state.unit.code());
-    amount(&mut data, "amount", state.unit, signed(state.amount));
-    data.text("threshold", &millionths(*part));
-    amount(&mut data, "used", state.unit, signed(*used));
-    amount(&mut data, "remaining", state.unit, state.remaining);
-    data.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
-    let mut labels = Object::with_capacity(64);
-    let mut has_labels = false;
-    for dimension in per.iter() {
-        let value = of.value(dimension);
-        match dimension {
-            Dimension::Tenant => data.text("tenant", value),
-            Dimension::User => data.text("user", value),
-            Dimension::Key => data.text("key_id", value),
-            Dimension::Provider => data.text("provider", value),
-            Dimension::Model => data.text("request_model", value),
-            Dimension::Label(name) => {
-                has_labels = true;
-                labels.labelled(name, value);
+    let about = ("ai.meterr.limit.v1", &*state.id);
+    envelope(640, about, (&id.to_string(), time), source, Some(numbered), |data| {
+        data.text("limit", &state.id);
+        data.text("unit", state.unit.code());
+        amount(data, "amount", state.unit, signed(state.amount));
+        data.text("threshold", &millionths(*part));
+        amount(data, "used", state.unit, signed(*used));
+        amount(data, "remaining", state.unit, state.remaining);
+        data.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
+        let mut labels = Vec::new();
+        for dimension in per.iter() {
+            let value = of.value(dimension);
+            match dimension {
+                Dimension::Tenant => data.text("tenant", value),
+                Dimension::User => data.text("user", value),
+                Dimension::Key => data.text("key_id", value),
+                Dimension::Provider => data.text("provider", value),
+                Dimension::Model => data.text("request_model", value),
+                Dimension::Label(name) => labels.push((name, value)),
             }
         }
-    }
-    if has_labels {
-        data.json("labels", &labels.finish());
-    }
-    data.text("writer", &hex(writer));
-    data.number("seq", seq);
-    data.number("schema", SCHEMA);
-    out.json("data", &data.finish());
-    out.finish()
+        if !labels.is_empty() {
+            data.object("labels", |object| labels.iter().for_each(|(name, value)| object.labelled(name, value)));
+        }
+    })
 }
 
 /// How often requests were refused in a minute, as JSON.
 #[must_use]
-pub fn refusals(
-    group: &Refusals,
-    (id, time): (uuid::Uuid, Timestamp),
-    source: &str,
-    (writer, seq): (u64, u64),
-) -> Vec<u8> {
-    let mut out = envelope(640, &id.to_string(), source, "ai.meterr.rejected.v1", &group.tenant, time);
-    let mut data = Object::with_capacity(384);
-    data.text("tenant", &group.tenant);
-    data.text("provider", &group.provider);
-    data.text("outcome", "rejected");
-    data.text("reason", &group.reason);
-    data.maybe_text("limit", Some(&*group.limit).filter(|limit| !limit.is_empty()));
-    data.number("count", group.count);
-    data.text("first_at", &group.first.rfc3339());
-    data.text("last_at", &group.last.rfc3339());
-    data.flag("billable", false);
-    data.text("writer", &hex(writer));
-    data.number("seq", seq);
-    data.number("schema", SCHEMA);
-    out.json("data", &data.finish());
-    out.finish()
+pub fn refusals(group: &Refusals, (id, time): (uuid::Uuid, Timestamp), source: &str, numbered: (u64, u64)) -> Vec<u8> {
+    let about = ("ai.meterr.rejected.v1", &*group.tenant);
+    envelope(640, about, (&id.to_string(), time), source, Some(numbered), |data| {
+        data.text("tenant", &group.tenant);
+        data.text("provider", &group.provider);
+        data.text("outcome", "rejected");
+        data.text("reason", &group.reason);
+        data.maybe_text("limit", Some(&*group.limit).filter(|limit| !limit.is_empty()));
+        data.number("count", group.count);
+        data.text("first_at", &group.first.rfc3339());
+        data.text("last_at", &group.last.rfc3339());
+        data.flag("billable", false);
+    })
 }
 
 /// Millionths as a plain decimal.
@@ -301,19 +287,14 @@ pub struct Heartbeat {
 /// A heartbeat as JSON.
 #[must_use]
 pub fn heartbeat(beat: &Heartbeat, source: &str) -> Vec<u8> {
-    let writer = hex(beat.writer);
-    let mut out = envelope(512, &beat.id.to_string(), source, "ai.meterr.heartbeat.v1", &writer, beat.time);
-    let mut data = Object::with_capacity(256);
-    data.text("writer", &writer);
-    data.number("seq", beat.last_seq);
-    data.number("accepted", beat.accepted);
-    data.number("delivered", beat.delivered);
-    data.number("dead_lettered", beat.dead_lettered);
-    data.number("dropped", beat.dropped);
-    data.number("queued", beat.queued);
-    data.number("schema", SCHEMA);
-    out.json("data", &data.finish());
-    out.finish()
+    let about = ("ai.meterr.heartbeat.v1", &*hex(beat.writer));
+    envelope(512, about, (&beat.id.to_string(), beat.time), source, Some((beat.writer, beat.last_seq)), |data| {
+        data.number("accepted", beat.accepted);
+        data.number("delivered", beat.delivered);
+        data.number("dead_lettered", beat.dead_lettered);
+        data.number("dropped", beat.dropped);
+        data.number("queued", beat.queued);
+    })
 }
 
 fn hex(writer: u64) -> String {

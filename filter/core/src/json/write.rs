@@ -36,11 +36,16 @@ impl Object {
         text(&mut self.out, value);
     }
 
-    /// A text under a name that somebody else has given, such as a label's.
-    pub fn labelled(&mut self, name: &str, value: &str) {
+    /// A name that somebody else has given, such as a label's.
+    fn label(&mut self, name: &str) {
         self.comma();
         text(&mut self.out, name);
         self.out.push(b':');
+    }
+
+    /// A text under a name that somebody else has given.
+    pub fn labelled(&mut self, name: &str, value: &str) {
+        self.label(name);
         text(&mut self.out, value);
     }
 
@@ -71,9 +76,7 @@ impl Object {
 
     /// A value that is JSON already, under a name that somebody else has given.
     pub fn labelled_json(&mut self, name: &str, value: &[u8]) {
-        self.comma();
-        text(&mut self.out, name);
-        self.out.push(b':');
+        self.label(name);
         self.out.extend_from_slice(value);
     }
 
@@ -90,21 +93,13 @@ impl Object {
     }
 
     /// An array of objects, written in place.
-    pub fn objects<T>(
-        &mut self,
-        name: &'static str,
-        items: impl IntoIterator<Item = T>,
-        mut write: impl FnMut(&mut Self, T),
-    ) {
+    pub fn array(&mut self, name: &'static str, write: impl FnOnce(&mut Elements<'_>)) {
         self.name(name);
         self.out.push(b'[');
-        for (nth, item) in items.into_iter().enumerate() {
-            if nth > 0 {
-                self.out.push(b',');
-            }
-            self.within(|object| write(object, item));
-        }
+        self.is_empty = true;
+        write(&mut Elements(self));
         self.out.push(b']');
+        self.is_empty = false;
     }
 
     fn within(&mut self, write: impl FnOnce(&mut Self)) {
@@ -129,10 +124,32 @@ impl Object {
     }
 }
 
+/// The objects of an array that grows.
+#[derive(Debug)]
+pub struct Elements<'o>(&'o mut Object);
+
+impl Elements<'_> {
+    /// One more.
+    pub fn object(&mut self, write: impl FnOnce(&mut Object)) {
+        self.0.comma();
+        self.0.within(write);
+    }
+}
+
 /// An array of values that are JSON already.
 #[must_use]
 pub fn array(values: &[Vec<u8>]) -> Vec<u8> {
-    [b"[", values.join(&b',').as_slice(), b"]"].concat()
+    let bytes = values.iter().fold(2_usize, |sum, value| sum.saturating_add(value.len()).saturating_add(1));
+    let mut out = Vec::with_capacity(bytes);
+    out.push(b'[');
+    for (nth, value) in values.iter().enumerate() {
+        if nth > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(value);
+    }
+    out.push(b']');
+    out
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {
@@ -170,10 +187,12 @@ mod tests {
         assert_eq!(Object::with_capacity(0).finish(), b"{}");
         let mut nested = Object::with_capacity(0);
         nested.object("a", |_| {});
-        nested.objects("b", [1, 2], |object, number| object.number("n", number));
-        nested.objects("c", [(); 0], |_, ()| {});
+        nested.array("b", |list| [1, 2].iter().for_each(|number| list.object(|object| object.number("n", *number))));
+        nested.array("c", |_| {});
         nested.flag("d", true);
         assert_eq!(nested.finish(), br#"{"a":{},"b":[{"n":1},{"n":2}],"c":[],"d":true}"#);
+        assert_eq!(array(&[]), b"[]");
+        assert_eq!(array(&[b"1".to_vec(), b"{}".to_vec()]), b"[1,{}]");
         let mut numbers = Object::with_capacity(0);
         numbers.number("a", 0);
         numbers.number("b", 1_234_567_890);

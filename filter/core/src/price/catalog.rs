@@ -3,8 +3,6 @@
 //! The rules of matching are those of the package that the table comes from (genai-prices, `types.py`): within a provider the first model
 //! whose clauses match, case folded; else the providers that it resells; else the same with a compact date written with dashes.
 
-use std::cell::RefCell;
-
 use super::{
     exact::Per,
     kind::{Kind, Scale},
@@ -216,45 +214,8 @@ pub(super) struct Listed {
     pub(super) is_own: bool,
 }
 
-/// Names that were asked for last, of this thread: a model is looked for among hundreds, and asked for again by the next request.
-struct Asked {
-    provider: String,
-    name: String,
-    found: Option<Listed>,
-}
-
-/// How many of them.
-const ASKED: usize = 8;
-/// Longest name that is kept: longer than any model's.
-const MAX_ASKED: usize = 64;
-
-thread_local! {
-    static LAST_ASKED: RefCell<(usize, Vec<Asked>)> = const { RefCell::new((0, Vec::new())) };
-}
-
 /// The model that a name means at a provider.
 pub(super) fn find(provider: &str, name: &str) -> Option<Listed> {
-    if name.len() > MAX_ASKED || provider.len() > MAX_ASKED {
-        return search(provider, name);
-    }
-    LAST_ASKED.with(|last| {
-        let Ok(mut last) = last.try_borrow_mut() else { return search(provider, name) };
-        let (next, asked) = &mut *last;
-        if let Some(asked) = asked.iter().find(|asked| asked.name == name && asked.provider == provider) {
-            return asked.found;
-        }
-        let found = search(provider, name);
-        let new = Asked { provider: provider.to_owned(), name: name.to_owned(), found };
-        match asked.get_mut(*next) {
-            Some(oldest) => *oldest = new,
-            None => asked.push(new),
-        }
-        *next = next.wrapping_add(1) % ASKED;
-        found
-    })
-}
-
-fn search(provider: &str, name: &str) -> Option<Listed> {
     let name = name.to_lowercase();
     if provider == "huggingface-router" {
         // `model:provider`: the table has a price list for each of its providers, and none for its own choice.

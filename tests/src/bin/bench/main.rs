@@ -204,7 +204,7 @@ impl Bench {
             p50: millis(&mut latencies, 0.5).context("no request was answered")?,
             p99: millis(&mut latencies, 0.99).context("no request was answered")?,
             cpu: per_request(envoy),
-            rss: process::resident_mib(pid)?,
+            rss: running.envoy.kib("VmRSS")? as f64 / 1024.0,
             own_cpu: per_request(own),
             chunk,
             others,

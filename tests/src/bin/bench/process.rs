@@ -28,11 +28,3 @@ pub(crate) fn machine_cpu() -> Result<Duration> {
     let busy = times.take(8).enumerate().filter(|(nth, _)| ![3, 4].contains(nth)).map(|(_, time)| time);
     Ok(Duration::from_millis(busy.sum::<Result<u64>>()? * 10))
 }
-
-/// Resident memory of a process in MiB, from `/proc/<pid>/status`.
-pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS")?;
-    Ok(kib / 1024.0)
-}

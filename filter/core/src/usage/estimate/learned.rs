@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Estimate, PARTS, curve::Curve, tokens};
 use crate::{
+    record::Reader,
     store::{SharedStore, Version},
     time::Timestamp,
 };
@@ -233,7 +234,7 @@ impl Learned {
 
     /// `None` if the bytes are not what [`Self::encode`] writes.
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader(bytes);
+        let mut reader = Reader::new(bytes);
         let mut learned = Self {
             owner: reader.take()?,
             samples: u32::from_le_bytes(reader.take()?),
@@ -242,7 +243,7 @@ impl Learned {
             usual_choice: Usual(reader.number()?),
             ..Self::default()
         };
-        while !reader.0.is_empty() {
+        while !reader.is_empty() {
             let [curve, place, samples] = reader.take()?;
             let curve = match curve {
                 0 => &mut learned.input,
@@ -253,20 +254,6 @@ impl Learned {
             (point.samples, point.weight, point.truth) = (samples, reader.number()?, reader.number()?);
         }
         Some(learned)
-    }
-}
-
-struct Reader<'b>(&'b [u8]);
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
     }
 }
 
