@@ -8,6 +8,8 @@ tools=$root/target/tools
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+# What a machine cannot have is no fault: who asks tells it from one by the status.
+missing() { printf 'not to be had here: %s\n' "$*" >&2; exit 3; }
 
 # Prints the usage, which is the comment at the top of the script, if it is asked for.
 help_if_asked() {
