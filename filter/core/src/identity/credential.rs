@@ -1,6 +1,9 @@
 //! From a credential to a keyed hash. The credential itself never leaves this file.
 
+mod memo;
+
 use core::fmt;
+use std::{cell::RefCell, rc::Rc};
 
 use base64::{
     Engine as _,
@@ -11,6 +14,7 @@ use hmac::{Hmac, Mac as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use self::memo::Memo;
 use crate::{head::Headers, path};
 
 /// Longest JWT payload that is looked into, in bytes: identity providers stay far below what a header can carry. A longer token is
@@ -26,9 +30,24 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The key of the credential hash. Debug shows nothing of it.
+/// The key of the credential hash, and the hashes that were made with it lately. Debug shows nothing of it.
 #[derive(Clone)]
-pub struct CredentialKey(Hmac<Sha256>);
+pub struct CredentialKey(Rc<Keyed>);
+
+struct Keyed {
+    mac: Hmac<Sha256>,
+    memo: RefCell<Memo>,
+}
+
+/// A keyed hash as it is shown: 16 hex digits.
+type Hex = [u8; 16];
+
+/// How a value is read before it is hashed.
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    Opaque,
+    Bearer,
+}
 
 impl CredentialKey {
     /// Takes a key of any length; 32 random bytes are as good as it gets.
@@ -46,22 +65,32 @@ impl CredentialKey {
         for (to, from) in block.iter_mut().zip(key) {
             *to = *from;
         }
-        Self(Hmac::new(&block.into()))
+        let mac: Hmac<Sha256> = Hmac::new(&block.into());
+        let memo = RefCell::new(Memo::new(&mac.clone().chain_update(b"memo").finalize().into_bytes().into()));
+        Self(Rc::new(Keyed { mac, memo }))
+    }
+
+    /// The hash of a value that is read so: as it was made when the value was last seen, or made now.
+    fn recall(&self, reading: Reading, value: &[u8], make: impl FnOnce() -> Hex) -> Hex {
+        // Nothing else has it: to make a hash is to ask for none.
+        match self.0.memo.try_borrow_mut() {
+            Ok(mut memo) => memo.recall(reading as u8, value, make),
+            Err(_) => make(),
+        }
     }
 
     /// The first 8 bytes of HMAC-SHA256 over the parts, each with its length before it, as 16 hex digits.
-    fn hash(&self, parts: &[&[u8]]) -> String {
-        let mut mac = self.0.clone();
+    fn hash(&self, parts: &[&[u8]]) -> Hex {
+        let mut mac = self.0.mac.clone();
         for part in parts {
             // Without the length, issuer "ab" with subject "c" would be issuer "a" with subject "bc".
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             mac.update(part);
         }
-        let mut hex = String::with_capacity(16);
-        for byte in mac.finalize().into_bytes().iter().take(8) {
-            for nibble in [byte >> 4, byte & 15] {
-                hex.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
-            }
+        let bytes = mac.finalize().into_bytes();
+        let mut hex = [0; 16];
+        for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            *pair = [byte >> 4, byte & 15].map(|nibble| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
         }
         hex
     }
@@ -75,28 +104,31 @@ impl fmt::Debug for CredentialKey {
 
 /// What a caller authenticates with. Debug shows only its kind.
 pub(super) enum Credential<'a> {
-    /// An opaque key or token, from whatever header or query it came: the same key is the same caller wherever it stands.
+    /// An opaque key, from whatever header or query it came: the same key is the same caller wherever it stands.
     Opaque(&'a [u8]),
+    /// What stands behind `Bearer`: a JWT, or as opaque as a key.
+    Bearer(&'a [u8]),
     /// The `key` of a query, decoded.
     Decoded(Vec<u8>),
     /// The access key id of a SigV4 signature. The signature itself changes with each request.
     AccessKey(&'a [u8]),
-    /// Issuer and subject of a JWT, so that a refreshed token is the same caller. Nobody has verified the signature here: that is the
-    /// provider's business, or that of Envoy's `jwt_authn`.
-    Subject {
-        /// `iss`.
-        issuer: String,
-        /// `sub`.
-        subject: String,
-    },
+}
+
+/// Issuer and subject of a JWT, so that a refreshed token is the same caller. Nobody has verified the signature here: that is the
+/// provider's business, or that of Envoy's `jwt_authn`.
+struct Subject {
+    /// `iss`.
+    issuer: String,
+    /// `sub`.
+    subject: String,
 }
 
 impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Opaque(_) | Self::Decoded(_) => "Credential::Opaque(..)",
+            Self::Bearer(_) => "Credential::Bearer(..)",
             Self::AccessKey(_) => "Credential::AccessKey(..)",
-            Self::Subject { .. } => "Credential::Subject(..)",
         })
     }
 }
@@ -117,13 +149,31 @@ impl<'a> Credential<'a> {
         let (scheme, rest) = value.split_at_checked(end)?;
         let rest = rest.trim_ascii();
         if scheme.eq_ignore_ascii_case(b"bearer") {
-            return Some(Self::of_jwt(rest).unwrap_or(Self::Opaque(rest))).filter(|_| !rest.is_empty());
+            return Some(Self::Bearer(rest)).filter(|_| !rest.is_empty());
         }
         if is_signature_scheme(scheme) { access_key(rest).map(Self::AccessKey) } else { None }
     }
 
+    /// The keyed hash: 16 hex digits. The kind is hashed too, so that an access key id is never taken for an opaque key.
+    pub(super) fn hash(&self, key: &CredentialKey) -> String {
+        let opaque = |value| key.hash(&[b"opaque", value]);
+        let hex = match self {
+            Self::Opaque(value) => key.recall(Reading::Opaque, value, || opaque(value)),
+            Self::Decoded(value) => key.recall(Reading::Opaque, value, || opaque(value)),
+            Self::Bearer(token) => key.recall(Reading::Bearer, token, || match Subject::of(token) {
+                Some(Subject { issuer, subject }) => key.hash(&[b"jwt", issuer.as_bytes(), subject.as_bytes()]),
+                None => opaque(token),
+            }),
+            // A signature is new with each request, and its key id short.
+            Self::AccessKey(id) => key.hash(&[b"sigv4", id]),
+        };
+        hex.into_iter().map(char::from).collect()
+    }
+}
+
+impl Subject {
     /// The caller behind a token of the shape `header.payload.signature`, if the payload names issuer and subject.
-    fn of_jwt(token: &[u8]) -> Option<Self> {
+    fn of(token: &[u8]) -> Option<Self> {
         let mut parts = token.split(|b| *b == b'.');
         let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
         let is_whole = parts.next().is_none() && !header.is_empty() && !signature.is_empty();
@@ -135,17 +185,7 @@ impl<'a> Credential<'a> {
             Some(Value::String(text)) if !text.is_empty() => Some(text),
             _ => None,
         };
-        Some(Self::Subject { issuer: claim("iss")?, subject: claim("sub")? })
-    }
-
-    /// The keyed hash: 16 hex digits. The kind is hashed too, so that an access key id is never taken for an opaque key.
-    pub(super) fn hash(&self, key: &CredentialKey) -> String {
-        match self {
-            Self::Opaque(value) => key.hash(&[b"opaque", value]),
-            Self::Decoded(value) => key.hash(&[b"opaque", value]),
-            Self::AccessKey(id) => key.hash(&[b"sigv4", id]),
-            Self::Subject { issuer, subject } => key.hash(&[b"jwt", issuer.as_bytes(), subject.as_bytes()]),
-        }
+        Some(Self { issuer: claim("iss")?, subject: claim("sub")? })
     }
 }
 

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Admission, LimitState, Refusal, RefusalKind, Unit,
     cell::Cell,
+    hashes::Hashes,
     record::Hash,
     reservation::{Alert, GroupHold, Held, LimitHold, Reservation, SlotUse, Unsettled},
     slot::{self, Place},
@@ -43,6 +44,7 @@ pub(super) struct Group {
     pub(super) slots: u32,
     pub(super) per: Rc<[Dimension]>,
     pub(super) limits: Vec<Limit>,
+    pub(super) hashes: Hashes,
 }
 
 /// One counter: a limit and a descriptor.
@@ -122,6 +124,7 @@ impl Limits {
                     slots: spec.max_descriptors.max(1),
                     per: Rc::from(spec.per.clone()),
                     limits: vec![limit],
+                    hashes: Hashes::default(),
                 }),
             }
         }
@@ -373,18 +376,7 @@ impl Group {
     }
 
     fn hash(&self, subject: &Subject<'_>) -> Hash {
-        let mut digest = Sha256::new();
-        for dimension in self.per.iter() {
-            let value = subject.value(dimension);
-            digest.update((value.len() as u64).to_le_bytes());
-            digest.update(value);
-        }
-        let mut hash = Hash::default();
-        for (to, from) in hash.iter_mut().zip(digest.finalize()) {
-            *to = from;
-        }
-        // All zeros mean the shared slot.
-        if hash == Hash::default() { [1; 16] } else { hash }
+        self.hashes.of(self.per.iter().map(|dimension| subject.value(dimension)))
     }
 
     fn locate(

@@ -9,6 +9,7 @@ use crate::price::PicoUsd;
 
 mod cell;
 mod group;
+mod hashes;
 pub mod headers;
 pub mod queue;
 mod record;
