@@ -149,6 +149,11 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, 
     Ok(unsafe { Vec::from_raw_parts(data, len, len) })
 }
 
+// SAFETY: a VM of Envoy has one thread.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: meterr_pool::Pool<std::alloc::System> = unsafe { meterr_pool::Pool::new(std::alloc::System) };
+
 /// The host's way to hand over bytes: it calls this, fills the memory and gives it away.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
