@@ -1,10 +1,10 @@
-//! The same with the vector instructions of WebAssembly: sixteen bytes at a time, of which quotes and backslashes are found and all are
+//! The same with the vector instructions of WebAssembly: sixteen bytes at a time, four times over while there are so many, of which quotes and backslashes are found and all are
 //! weighed by their class.
 
 use core::{
     arch::wasm32::{
-        u8x16, u8x16_add, u8x16_bitmask, u8x16_eq, u8x16_swizzle, u16x8_add, u16x8_extadd_pairwise_u8x16, u16x8_shr,
-        u16x8_splat, u32x4_extadd_pairwise_u16x8, u32x4_extract_lane, v128, v128_and, v128_or,
+        u8x16, u8x16_add, u8x16_bitmask, u8x16_eq, u8x16_splat, u8x16_swizzle, u16x8_add, u16x8_extadd_pairwise_u8x16,
+        u16x8_shr, u16x8_splat, u32x4_extadd_pairwise_u16x8, u32x4_extract_lane, v128, v128_and, v128_or,
     },
     hint::black_box,
 };
@@ -19,8 +19,13 @@ use crate::usage::estimate::{
 /// From so many bytes on it is worth loading the tables.
 pub(super) const WORTH: usize = 64;
 
+/// Bytes that are looked at together while the text is long.
+const MANY: usize = 4 * LANES;
+/// From so many bytes on. An event of a stream has fewer, and its text ends soon.
+const WORTH_MANY: usize = 512;
+
 /// Blocks after which the sums of 16 bits are emptied: two bytes of at most 255 units go into each.
-const MOST: usize = 128;
+const MOST: usize = 124;
 
 /// The tables in registers.
 struct Tables {
@@ -80,48 +85,82 @@ fn sum(units: v128) -> u64 {
     lanes.into_iter().map(u64::from).sum::<u64>().saturating_mul(UNIT)
 }
 
-pub(super) fn pass(bytes: &[u8], weighs: bool) -> Span {
-    let tables = Tables::load();
-    let (blocks, _) = bytes.as_chunks::<LANES>();
-    // Weighed as they stand in the document; what escapes add is taken off again, which may come before what it is taken off from.
-    let (mut weight, mut chars, mut escapes) = (0_u64, 0_u64, 0_u64);
-    let (mut units, mut in_units) = (u16x8_splat(0), 0);
-    // Where the block begins, and up to where bytes belong to an escape that was seen.
-    let (mut at, mut done) = (0_usize, 0_usize);
-    let mut end = None;
-    for block in blocks {
-        let vector = load(block);
-        let mut stops = tables.stops(vector);
+/// What escapes of one letter do to the sums.
+#[derive(Clone, Copy, Default)]
+struct Escapes {
+    count: u64,
+    /// Added to what the bytes weigh as they stand in the document. Modulo 2^64: it comes before what it is taken off from.
+    weight: u64,
+    /// Up to where bytes belong to an escape that was seen.
+    done: usize,
+}
+
+impl Escapes {
+    /// Those at `stops`, which are quotes and backslashes counted from `at`; or where the text ends or something else must go on.
+    fn pass(mut self, mut stops: u64, at: usize, bytes: &[u8]) -> Result<Self, (Self, usize)> {
         while stops != 0 {
             let place = at.saturating_add(stops.trailing_zeros() as usize);
             stops &= stops.wrapping_sub(1);
-            if place < done {
+            if place < self.done {
                 continue;
             }
-            let [b'\\', letter, ..] = bytes.get(place..).unwrap_or_default() else {
-                end = Some(place);
-                break;
-            };
-            let Some(byte) = unescaped(*letter) else {
-                end = Some(place);
-                break;
-            };
-            done = place.saturating_add(2);
-            escapes = escapes.saturating_add(1);
-            weight =
-                weight.wrapping_add(weight_of(byte)).wrapping_sub(weight_of(b'\\')).wrapping_sub(weight_of(*letter));
+            let [b'\\', letter, ..] = bytes.get(place..).unwrap_or_default() else { return Err((self, place)) };
+            let Some(byte) = unescaped(*letter) else { return Err((self, place)) };
+            self.done = place.saturating_add(2);
+            self.count = self.count.saturating_add(1);
+            let stands = weight_of(b'\\').wrapping_add(weight_of(*letter));
+            self.weight = self.weight.wrapping_add(weight_of(byte)).wrapping_sub(stands);
         }
-        if end.is_some() {
-            break;
+        Ok(self)
+    }
+}
+
+pub(super) fn pass(bytes: &[u8], weighs: bool) -> Span {
+    let tables = Tables::load();
+    let (mut weight, mut chars) = (0_u64, 0_u64);
+    let (mut units, mut in_units) = (u16x8_splat(0), 0);
+    let (mut at, mut escapes) = (0_usize, Escapes::default());
+    // Many at a time, as a processor cannot foresee how many stops a block has: one such surprise for four blocks.
+    let many = if bytes.len() >= WORTH_MANY { bytes.as_chunks::<MANY>().0 } else { &[] };
+    for many in many {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|nth| many.as_chunks::<LANES>().0.get(nth).map_or(u8x16_splat(0), load));
+        let [low, mid, high, top] = [a, b, c, d].map(|vector| u64::from(tables.stops(vector)));
+        let Ok(passed) = escapes.pass(low | mid << 16 | high << 32 | top << 48, at, bytes) else { break };
+        escapes = passed;
+        if weighs {
+            if u8x16_bitmask(v128_or(v128_or(a, b), v128_or(c, d))) == 0 {
+                for vector in [a, b, c, d] {
+                    units = u16x8_add(units, u16x8_extadd_pairwise_u8x16(tables.weights(vector)));
+                }
+                in_units += MANY / LANES;
+                if in_units >= MOST {
+                    weight = weight.wrapping_add(sum(units));
+                    (units, in_units) = (u16x8_splat(0), 0);
+                }
+                chars = chars.saturating_add(MANY as u64);
+            } else {
+                weight = weight.wrapping_add(estimate::weigh(many));
+                chars = chars.saturating_add(characters(many));
+            }
+        }
+        at = at.saturating_add(MANY);
+    }
+    weight = weight.wrapping_add(sum(units));
+    units = u16x8_splat(0);
+    let mut end = None;
+    for block in bytes.get(at..).unwrap_or_default().as_chunks::<LANES>().0 {
+        let vector = load(block);
+        match escapes.pass(tables.stops(vector).into(), at, bytes) {
+            Ok(passed) => escapes = passed,
+            Err((passed, place)) => {
+                escapes = passed;
+                end = Some(place);
+                break;
+            }
         }
         if weighs {
             if u8x16_bitmask(vector) == 0 {
                 units = u16x8_add(units, u16x8_extadd_pairwise_u8x16(tables.weights(vector)));
-                in_units += 1;
-                if in_units == MOST {
-                    weight = weight.wrapping_add(sum(units));
-                    (units, in_units) = (u16x8_splat(0), 0);
-                }
                 chars = chars.saturating_add(LANES as u64);
             } else {
                 weight = weight.wrapping_add(estimate::weigh(block));
@@ -130,7 +169,8 @@ pub(super) fn pass(bytes: &[u8], weighs: bool) -> Span {
         }
         at = at.saturating_add(LANES);
     }
-    weight = weight.wrapping_add(sum(units));
+    weight = weight.wrapping_add(sum(units)).wrapping_add(escapes.weight);
+    let (done, escapes) = (escapes.done, escapes.count);
     let span = |len: usize, chars: u64, weight: u64| Span {
         len,
         bytes: (len as u64).saturating_sub(escapes),
