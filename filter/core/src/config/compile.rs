@@ -210,7 +210,7 @@ fn prices(section: &Section<'_>) -> Adjustments {
         }
         discounts.push(Discount { provider, factor_millionths: u32::try_from(factor).unwrap_or(u32::MAX) });
     }
-    Adjustments { overrides: section.items("overrides").iter().map(one).collect(), discounts }
+    Adjustments { overrides: section.items("overrides").iter().map(one).collect(), discounts, ..Adjustments::default() }
 }
 
 fn sink(walk: &Walk<'_>, section: &Section<'_>) -> Sink {

@@ -82,7 +82,7 @@ fn overridden<'a>(adjustments: &'a Adjustments, provider: &str, model: &str) -> 
 /// Whether a price or the operator knows that model: only such names become metric labels.
 #[must_use]
 pub fn known_model(adjustments: &Adjustments, provider: &str, model: &str) -> bool {
-    overridden(adjustments, provider, model).is_some() || catalog::find(provider, model).is_some()
+    overridden(adjustments, provider, model).is_some() || adjustments.recent.find(provider, model).is_some()
 }
 
 /// The cost of an exchange. Each part is exact and rounded once, half to even, to 1e-12 USD; the total is the sum of the parts.
@@ -115,7 +115,7 @@ fn find<'a>(
     if let Some(found) = names().find_map(by_operator) {
         return Some(found);
     }
-    let listed = names().find_map(|name| catalog::find(query.provider, name))?;
+    let listed = names().find_map(|name| adjustments.recent.find(query.provider, name))?;
     let secs = query.now.secs();
     let mut factor = terms::place_factor(listed.provider, query.details.inference_geo)?;
     let mut on = [None; 3];

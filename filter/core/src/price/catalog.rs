@@ -3,6 +3,8 @@
 //! The rules of matching are those of the package that the table comes from (genai-prices, `types.py`): within a provider the first model
 //! whose clauses match, case folded; else the providers that it resells; else the same with a compact date written with dashes.
 
+use std::cell::RefCell;
+
 use super::{
     exact::Per,
     kind::{Kind, Scale},
@@ -214,8 +216,63 @@ pub(super) struct Listed {
     pub(super) is_own: bool,
 }
 
-/// The model that a name means at a provider.
-pub(super) fn find(provider: &str, name: &str) -> Option<Listed> {
+/// Names that were asked for last: a model is looked for among hundreds, and asked for again by the next request. Two that remember other
+/// names are equal all the same, as they give the same answers, and a copy begins anew.
+#[derive(Debug, Default)]
+pub struct Recent(RefCell<Names>);
+
+#[derive(Debug, Default)]
+struct Names {
+    /// Each with its provider and what it means.
+    asked: Vec<(String, String, Option<Listed>)>,
+    /// Which of them is forgotten next.
+    next: usize,
+}
+
+/// How many names are remembered.
+const ASKED: usize = 8;
+/// Longest name that is remembered: longer than any model's.
+const MAX_ASKED: usize = 64;
+
+impl Clone for Recent {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Recent {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Recent {}
+
+impl Recent {
+    /// The model that a name means at a provider.
+    pub(super) fn find(&self, provider: &str, name: &str) -> Option<Listed> {
+        // Nothing else has it: to look for a name is to look for no other.
+        let Ok(mut names) = self.0.try_borrow_mut() else { return find(provider, name) };
+        let known = names.asked.iter().find(|(at, asked, _)| asked == name && at == provider);
+        if let Some((_, _, found)) = known {
+            return *found;
+        }
+        let found = find(provider, name);
+        if name.len() <= MAX_ASKED && provider.len() <= MAX_ASKED {
+            let new = (provider.to_owned(), name.to_owned(), found);
+            let next = names.next;
+            names.next = (next + 1) % ASKED;
+            match names.asked.get_mut(next) {
+                Some(oldest) => *oldest = new,
+                None => names.asked.push(new),
+            }
+        }
+        found
+    }
+}
+
+/// The same, looked for.
+fn find(provider: &str, name: &str) -> Option<Listed> {
     let name = name.to_lowercase();
     if provider == "huggingface-router" {
         // `model:provider`: the table has a price list for each of its providers, and none for its own choice.
@@ -345,6 +402,24 @@ mod tests {
         assert_eq!(model("openai/gpt-oss-120b:cerebras"), Some("huggingface_cerebras"));
         assert_eq!(model("openai/gpt-oss-120b:fastest"), None);
         assert_eq!(model("openai/gpt-oss-120b"), None);
+    }
+
+    #[test]
+    fn ok_what_is_remembered_is_what_is_found() {
+        let recent = Recent::default();
+        let models = by_id("openai").expect("a provider").models;
+        for _ in 0..2 {
+            for name in models.iter().take(3 * ASKED).map(|model| model.id).chain(["nobody's", &"x".repeat(100)]) {
+                for (provider, other) in [("openai", "azure-openai"), ("azure-openai", "openai")] {
+                    let id =
+                        |listed: Option<Listed>| listed.map(|listed| (listed.provider, listed.model.id, listed.is_own));
+                    for provider in [provider, provider, other] {
+                        assert_eq!(id(recent.find(provider, name)), id(find(provider, name)), "{provider}/{name}");
+                    }
+                }
+            }
+        }
+        assert_eq!(recent.0.borrow().asked.len(), ASKED);
     }
 
     #[test]

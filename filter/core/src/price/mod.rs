@@ -13,6 +13,7 @@ mod terms;
 mod tests;
 
 pub use calc::{Details, Query, known_model, price};
+pub use catalog::Recent;
 
 /// An amount of money in units of 1e-12 USD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,4 +194,6 @@ pub struct Adjustments {
     pub overrides: Vec<PriceOverride>,
     /// Factors on table prices.
     pub discounts: Vec<Discount>,
+    /// What of the table was asked for last.
+    pub recent: Recent,
 }

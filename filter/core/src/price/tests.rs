@@ -130,6 +130,7 @@ fn ok_the_operator_knows_better() {
     let adjustments = Adjustments {
         overrides: vec![own(prices(1, 2), &[], TierKind::Cliff)],
         discounts: vec![Discount { provider: "openai".to_owned(), factor_millionths: 850_000 }],
+        ..Adjustments::default()
     };
     let cached = Usage { cache_read: Some(400_000), ..usage(1_000_000, 500_000) };
     let own = price(&adjustments, &query("corp", "llama-3", &cached));
