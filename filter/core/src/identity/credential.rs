@@ -1,4 +1,4 @@
-//! From a credential to a keyed hash. The credential itself never leaves this file.
+//! From a credential to a keyed hash. The credential itself never leaves this module.
 
 mod memo;
 

@@ -146,6 +146,7 @@ pub(super) fn pass(bytes: &[u8], weighs: bool) -> Span {
         at = at.saturating_add(MANY);
     }
     weight = weight.wrapping_add(sum(units));
+    // What is left has too few blocks for the sums of 16 bits to overflow: the end of the text is within the next four, or all are fewer than 32.
     units = u16x8_splat(0);
     let mut end = None;
     for block in bytes.get(at..).unwrap_or_default().as_chunks::<LANES>().0 {
