@@ -175,6 +175,16 @@ fn check(data: &Map<String, Value>) {
         let cached = count("cache_read_tokens").unwrap_or(0).saturating_add(count("cache_write_tokens").unwrap_or(0));
         assert_eq!(input, uncached.saturating_add(cached), "{data:?}");
     }
+    // What is part of a count is no more than that count.
+    if !text("usage_flags").contains("cache_other_scale") {
+        for (part, whole) in [
+            ("cache_read_tokens", "input_tokens"),
+            ("cache_write_tokens", "input_tokens"),
+            ("reasoning_tokens", "output_tokens"),
+        ] {
+            assert!(count(whole).is_none_or(|whole| count(part).unwrap_or(0) <= whole), "{part}: {data:?}");
+        }
+    }
     let outcomes = ["rejected", "provider_error", "completed", "client_aborted", "upstream_reset"];
     assert!(outcomes.contains(&text("outcome")), "{data:?}");
     assert_eq!(text("outcome") == "completed", !data.contains_key("reason"), "{data:?}");

@@ -245,6 +245,22 @@ fn uncached(usage: &mut Usage) {
     usage.input_uncached = usage.input.map(|input| input.saturating_sub(cached));
 }
 
+/// Takes our estimate for an input that nobody said whole. It is no less than the parts that were said, and where it is more,
+/// nobody knows of what.
+pub(super) fn estimated_input(usage: &mut Usage, tokens: u64) {
+    let parts = if usage.flags.contains(Flag::CacheOtherScale) {
+        usage.input_uncached.unwrap_or(0)
+    } else {
+        let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
+        cached.saturating_add(usage.input_uncached.unwrap_or(0))
+    };
+    usage.input = Some(tokens.max(parts));
+    if tokens > parts {
+        usage.input_uncached = None;
+    }
+    usage.flags.insert(Flag::InputEstimated);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -519,13 +519,12 @@ pub fn settle_usage(
     if !is_final && (cut || snapshot.error || snapshot.is_placeholder) {
         let estimate = estimate();
         usage.status = UsageStatus::Partial;
-        usage.output = usage.output.max(estimate.output);
-        if estimate.output.is_some() {
+        if let Some(tokens) = estimate.output {
+            usage.output = usage.output.max(Some(tokens)).max(usage.reasoning);
             usage.flags.insert(Flag::OutputEstimated);
         }
-        if usage.input.is_none() {
-            usage.input = estimate.input;
-            usage.flags.insert(Flag::InputEstimated);
+        if let (None, Some(tokens)) = (usage.input, estimate.input) {
+            check::estimated_input(&mut usage, tokens);
         }
     } else if operation.is_billed() && usage.says_nothing() {
         // A server that knows how to say it and says that it was nothing.

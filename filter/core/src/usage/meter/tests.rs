@@ -88,6 +88,31 @@ fn ok_a_placeholder_is_never_billed() {
 }
 
 #[test]
+fn ok_an_estimate_is_no_less_than_what_was_said_of_its_parts() {
+    let begin = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,\"cache_creation_input_tokens\":300,\
+        \"cache_read_input_tokens\":-1,\"output_tokens\":1}}}\n\n";
+    let snapshot = meter(DialectId::AnthropicMessages, b"text/event-stream", &[begin.as_bytes()]);
+    let operation = DialectId::AnthropicMessages.operations()[0];
+    for (estimated, input, uncached) in [(5, 310, Some(10)), (310, 310, Some(10)), (311, 311, None)] {
+        let estimate = Estimate { input: Some(estimated), output: Some(4) };
+        let usage = settle_usage(operation, "p", &snapshot, true, None, &mut || estimate);
+        assert_eq!((usage.input, usage.input_uncached, usage.cache_write), (Some(input), uncached, Some(300)));
+        assert_eq!((usage.cache_read, usage.output, usage.status), (None, Some(4), UsageStatus::Partial));
+        assert_eq!(usage.flags.to_string(), "bad_number,output_estimated,input_estimated");
+    }
+    let unknown = settle_usage(operation, "p", &snapshot, true, None, &mut Estimate::default);
+    assert_eq!((unknown.input, unknown.output, unknown.flags.to_string().as_str()), (None, Some(1), "bad_number"));
+}
+
+#[test]
+fn ok_thoughts_that_were_told_are_part_of_the_output_that_is_estimated() {
+    let begin = r#"[{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":-1,"thoughtsTokenCount":30}}"#;
+    let snapshot = meter(DialectId::GeminiGenerate, b"application/json", &[begin.as_bytes()]);
+    let usage = usage(DialectId::GeminiGenerate, &snapshot, true);
+    assert_eq!((usage.input, usage.output, usage.reasoning), (Some(5), Some(30), Some(30)));
+}
+
+#[test]
 fn ok_unknown_is_never_zero() {
     let mut unreadable = Meter::new(DialectId::OpenAiChat.operations()[0], 200, b"application/json", Some(b"br"));
     unreadable.push(b"\x0b\x02", Timestamp::default());
