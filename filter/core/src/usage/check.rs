@@ -128,6 +128,9 @@ fn outside(usage: &mut Usage) {
         (Some(all), Some(sum)) if all != sum => usage.flags.insert(Flag::TotalMismatch),
         _ => {}
     }
+    if usage.output.is_some_and(|output| usage.reasoning.unwrap_or(0) > output) {
+        usage.flags.insert(Flag::TotalMismatch);
+    }
     usage.input_uncached = usage.input;
     usage.input = usage.input.map(|uncached| {
         uncached.saturating_add(usage.cache_read.unwrap_or(0)).saturating_add(usage.cache_write.unwrap_or(0))
@@ -386,6 +389,10 @@ mod tests {
         let usage = checked(DialectId::AnthropicMessages, "anthropic", &values);
         assert_eq!((usage.input, usage.input_uncached, usage.total()), (Some(2400), Some(100), Some(2450)));
         assert!(usage.flags.is_empty());
+        // Thoughts are part of its output.
+        let values = [(Field::Input, 100), (Field::Output, 50), (Field::Reasoning, 51)];
+        let usage = checked(DialectId::AnthropicMessages, "anthropic", &values);
+        assert_eq!((usage.output, usage.flags.to_string().as_str()), (Some(50), "total_mismatch"));
     }
 
     #[test]
