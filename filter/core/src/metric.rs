@@ -1,6 +1,10 @@
 //! Every metric that meterr exports. The documentation of a metric is the comment on its variant.
 
-use core::fmt::Write as _;
+use core::{
+    fmt::Write as _,
+    hash::{Hash, Hasher},
+    mem,
+};
 use std::rc::Rc;
 
 /// How the host keeps a metric.
@@ -26,7 +30,7 @@ pub struct Series {
 }
 
 /// A metric together with its label values.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// `meterr_requests_total{provider,model,tenant,outcome}`: exchanges of known operations.
     Requests(Series, &'static str),
@@ -98,57 +102,72 @@ impl Metric {
     /// Envoy's stat name. Labels are written as `label=.=value;.;`, the form that `envoy/stats_tags.yaml` extracts.
     #[must_use]
     pub fn stat_name(&self) -> String {
+        let (name, labels) = self.parts();
+        let mut out = String::from(name);
+        for (i, (label, value)) in labels.into_iter().flatten().enumerate() {
+            out.push_str(if i == 0 { "." } else { "" });
+            // Writing to a String cannot fail.
+            let _infallible = write!(out, "{label}=.={};.;", Clean(value));
+        }
+        out
+    }
+
+    /// Its name and its labels.
+    fn parts(&self) -> (&'static str, Labels<'_>) {
         match self {
-            Self::Requests(s, outcome) => series("meterr_requests_total", s, &[("outcome", outcome)]),
-            Self::Tokens(s, class) => series("meterr_tokens_total", s, &[("type", class)]),
-            Self::CostMicrousd(s) => series("meterr_cost_microusd_total", s, &[]),
+            Self::Requests(s, outcome) => ("meterr_requests_total", s.labels(Some(("outcome", outcome)))),
+            Self::Tokens(s, class) => ("meterr_tokens_total", s.labels(Some(("type", class)))),
+            Self::CostMicrousd(s) => ("meterr_cost_microusd_total", s.labels(None)),
             Self::UsageStatus(provider, status) => {
-                labelled("meterr_usage_status_total", &[("provider", provider), ("status", status)])
+                ("meterr_usage_status_total", labels([("provider", provider), ("status", status)]))
             }
             Self::TimeToFirstTokenMs(provider, model) => {
-                labelled("meterr_time_to_first_token_ms", &[("provider", provider), ("model", model)])
+                ("meterr_time_to_first_token_ms", labels([("provider", provider), ("model", model)]))
             }
             Self::DurationMs(provider, model) => {
-                labelled("meterr_duration_ms", &[("provider", provider), ("model", model)])
+                ("meterr_duration_ms", labels([("provider", provider), ("model", model)]))
             }
             Self::LimitDecisions(limit, decision) => {
-                labelled("meterr_limit_decisions_total", &[("limit", limit), ("decision", decision)])
+                ("meterr_limit_decisions_total", labels([("limit", limit), ("decision", decision)]))
             }
             Self::LimitCounters(limit, used) => {
-                labelled("meterr_limit_counters_total", &[("limit", limit), ("result", used)])
+                ("meterr_limit_counters_total", labels([("limit", limit), ("result", used)]))
             }
-            Self::QueueWaiting(limit) => labelled("meterr_queue_waiting", &[("limit", limit)]),
-            Self::QueueWaitMs(limit) => labelled("meterr_queue_wait_ms", &[("limit", limit)]),
-            Self::Queue(limit, result) => labelled("meterr_queue_total", &[("limit", limit), ("result", result)]),
-            Self::Events(result) => labelled("meterr_events_total", &[("result", result)]),
-            Self::EventQueueBytes => labelled("meterr_event_queue_bytes", &[]),
-            Self::EventOldestMs => labelled("meterr_event_oldest_ms", &[]),
-            Self::EventDeliveryMs => labelled("meterr_event_delivery_ms", &[]),
-            Self::EventsRejected => labelled("meterr_events_rejected_total", &[]),
-            Self::Callouts(result) => labelled("meterr_callouts_total", &[("result", result)]),
-            Self::Unmetered(reason) => labelled("meterr_unmetered_total", &[("reason", reason)]),
-            Self::Errors(code) => labelled("meterr_errors_total", &[("code", code)]),
+            Self::QueueWaiting(limit) => ("meterr_queue_waiting", labels([("limit", limit)])),
+            Self::QueueWaitMs(limit) => ("meterr_queue_wait_ms", labels([("limit", limit)])),
+            Self::Queue(limit, result) => ("meterr_queue_total", labels([("limit", limit), ("result", result)])),
+            Self::Events(result) => ("meterr_events_total", labels([("result", result)])),
+            Self::EventQueueBytes => ("meterr_event_queue_bytes", labels([])),
+            Self::EventOldestMs => ("meterr_event_oldest_ms", labels([])),
+            Self::EventDeliveryMs => ("meterr_event_delivery_ms", labels([])),
+            Self::EventsRejected => ("meterr_events_rejected_total", labels([])),
+            Self::Callouts(result) => ("meterr_callouts_total", labels([("result", result)])),
+            Self::Unmetered(reason) => ("meterr_unmetered_total", labels([("reason", reason)])),
+            Self::Errors(code) => ("meterr_errors_total", labels([("code", code)])),
         }
     }
 }
 
-fn series(name: &str, s: &Series, more: &[(&str, &str)]) -> String {
-    let mut labels = vec![("provider", &*s.provider), ("model", &*s.model)];
-    if !s.tenant.is_empty() {
-        labels.push(("tenant", &*s.tenant));
+impl Hash for Metric {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        mem::discriminant(self).hash(state);
+        self.parts().1.into_iter().flatten().for_each(|(_, value)| value.hash(state));
     }
-    labels.extend_from_slice(more);
-    labelled(name, &labels)
 }
 
-fn labelled(name: &str, labels: &[(&str, &str)]) -> String {
-    let mut out = String::from(name);
-    for (i, (label, value)) in labels.iter().enumerate() {
-        out.push_str(if i == 0 { "." } else { "" });
-        // Writing to a String cannot fail.
-        let _infallible = write!(out, "{label}=.={};.;", Clean(value));
+/// Labels with their values, in the order of the name.
+type Labels<'a> = [Option<(&'static str, &'a str)>; 4];
+
+fn labels<'a, const N: usize>(known: [(&'static str, &'a str); N]) -> Labels<'a> {
+    let mut known = known.into_iter();
+    core::array::from_fn(|_| known.next())
+}
+
+impl Series {
+    fn labels<'a>(&'a self, more: Option<(&'static str, &'a str)>) -> Labels<'a> {
+        let tenant = Some(("tenant", &*self.tenant)).filter(|(_, tenant)| !tenant.is_empty());
+        [Some(("provider", &*self.provider)), Some(("model", &*self.model)), tenant, more]
     }
-    out
 }
 
 /// A label value that cannot end its own label: Envoy's tag expressions stop at `;.;`.

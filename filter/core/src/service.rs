@@ -14,6 +14,7 @@ use crate::{
         queue::{LOOK_MS, Queue},
     },
     metric::Metric,
+    price,
     random::Random,
     setup::Setup,
     store::StoreError,
@@ -65,6 +66,7 @@ impl Service {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
         let config = Config::parse(text, env)?;
+        price::prepare();
         let environment_key = env(&config.identity.credential_key_env)
             .filter(|key| !key.is_empty())
             .map(|key| CredentialKey::new(key.as_bytes()));

@@ -172,10 +172,10 @@ impl Filter {
             }
         }
         let silent = |stream: &Stream| {
-            stream.root == root && stream.held_since.is_some_and(|since| now.millis_since(since) >= WATCHDOG_MS)
+            let millis = now.millis_since(stream.held_since?);
+            (stream.root == root && millis >= WATCHDOG_MS).then_some(u64::MAX - millis)
         };
-        let mut ids: Vec<u32> = self.streams.iter().filter(|(_, stream)| silent(stream)).map(|(id, _)| *id).collect();
-        ids.sort_unstable();
+        let ids = self.first_to_last(silent);
         if !ids.is_empty() && !self.has_warned {
             self.has_warned = true;
             abi::log(
@@ -192,17 +192,21 @@ impl Filter {
         }
     }
 
+    /// The streams that have a place, in its order.
+    fn first_to_last(&self, place: impl Fn(&Stream) -> Option<u64>) -> Vec<u32> {
+        let mut placed: Vec<(u64, u32)> =
+            self.streams.iter().filter_map(|(id, stream)| Some((place(stream)?, *id))).collect();
+        placed.sort_unstable();
+        placed.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// Lets requests that wait for quota look whether there is some, first come first served.
     fn take_turns(&mut self, root: u32, now: Timestamp) -> bool {
         if !self.roots.get(&root).is_some_and(|root| root.service.has_waiting()) {
             return false;
         }
-        let of_root = self.streams.iter().filter(|(_, stream)| stream.root == root);
-        let mut waiting: Vec<(u64, u32)> =
-            of_root.filter_map(|(id, stream)| Some((stream.exchange.ticket()?, *id))).collect();
-        waiting.sort_unstable();
         let mut acted = false;
-        for (_, id) in waiting {
+        for id in self.first_to_last(|stream| stream.exchange.ticket().filter(|_| stream.root == root)) {
             let (Some(stream), Some(root)) = (self.streams.get(&id), self.roots.get_mut(&root)) else { continue };
             if stream.exchange.is_on_turn(&mut root.service, now) {
                 acted = true;

@@ -6,7 +6,7 @@ pub(super) fn nearest<'n>(typed: &str, names: &[&'n str]) -> Option<&'n str> {
     if typed.len() > 64 {
         return None;
     }
-    let typed = typed.to_lowercase();
+    let typed = typed.to_ascii_lowercase();
     names
         .iter()
         .map(|name| (distance(&typed, name), *name))

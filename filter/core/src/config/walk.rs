@@ -126,7 +126,7 @@ impl<'a> Node<'a> {
         if text.is_none() {
             self.refuse(rule.allowed);
         }
-        text.map(|text| if rule.fold { text.to_lowercase() } else { text.to_owned() })
+        text.map(|text| if rule.fold { text.to_ascii_lowercase() } else { text.to_owned() })
     }
 
     fn exact_integer(&self) -> Option<u64> {
@@ -282,7 +282,7 @@ impl<'a> Section<'a> {
         let schema = format!("{}.<name>", node.schema);
         let mut entries: Vec<(String, Node<'a>)> = Vec::new();
         for (name, value) in map {
-            let folded = if rule.fold { name.to_lowercase() } else { name.clone() };
+            let folded = if rule.fold { name.to_ascii_lowercase() } else { name.clone() };
             if !(rule.holds)(name) {
                 let found = if node.is_secret() { "a name that cannot be used".to_owned() } else { quoted(name) };
                 self.walk.report(&node.path, found, rule.allowed);

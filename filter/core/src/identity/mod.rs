@@ -151,18 +151,20 @@ impl Identity {
     pub fn stripped_headers(&self) -> Vec<&str> {
         let labels = self.labels.iter().map(|(_, sources)| sources);
         let sources = [&self.tenant, &self.user, &self.key].into_iter().chain(labels).flatten();
-        let mut names: Vec<&str> = sources
-            .filter_map(|source| match source {
-                Source::Header(name) => Some(name.as_str()),
-                Source::Jwt { .. }
-                | Source::FilterState(_)
-                | Source::PeerSan
-                | Source::Credential
-                | Source::Constant(_) => None,
-            })
-            .collect();
-        names.sort_unstable();
-        names.dedup();
+        let headers = sources.filter_map(|source| match source {
+            Source::Header(name) => Some(name.as_str()),
+            Source::Jwt { .. }
+            | Source::FilterState(_)
+            | Source::PeerSan
+            | Source::Credential
+            | Source::Constant(_) => None,
+        });
+        let mut names = Vec::new();
+        for name in headers {
+            if let Err(at) = names.binary_search(&name) {
+                names.insert(at, name);
+            }
+        }
         names
     }
 }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use super::{
     Adjustments, Cost, CostStatus, PicoUsd, PriceOverride, PriceTier, TierKind, TokenPrices,
-    catalog::{self, Listed, On},
+    catalog::Listed,
     exact::{Exact, ONE, Per},
     kind::{KINDS, Kind, Part, Scale},
     reported,
+    table::{self, On},
     terms::{self, Term},
 };
 use crate::{
@@ -54,7 +55,7 @@ pub struct Details<'a> {
 }
 
 /// Where prices come from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Source<'a> {
     Override(&'a PriceOverride),
     Table {
@@ -135,8 +136,8 @@ fn find<'a>(
         on[2] = Some(term);
     }
     let discount = discount(adjustments, query.provider);
-    let source = Source::Table { listed, on: if listed.is_own { on } else { [None; 3] }, secs, factor, discount };
-    Some(Found { source, name: Cow::Borrowed(listed.model.id) })
+    let (on, name) = (if listed.is_own { on } else { [None; 3] }, Cow::Borrowed(listed.model.id));
+    Some(Found { source: Source::Table { listed, on, secs, factor, discount }, name })
 }
 
 impl Source<'_> {
@@ -355,7 +356,7 @@ fn by_prices(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
     if cost.total.is_some() {
         let (word, version) = match source {
             Source::Override(_) => ("override", "configuration"),
-            Source::Table { .. } => ("table", catalog::version()),
+            Source::Table { .. } => ("table", table::version()),
         };
         cost.source = Some(word);
         cost.price_version = Some(Cow::Borrowed(version));

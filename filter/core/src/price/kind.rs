@@ -107,6 +107,51 @@ impl Kind {
         Self::Request,
     ];
 
+    /// What it is called in the table.
+    pub(super) fn from_code(code: &str) -> Option<Self> {
+        Some(match code {
+            "in" => Self::Input,
+            "out" => Self::Output,
+            "cr" => Self::CacheRead,
+            "cw" => Self::CacheWrite,
+            "cwh" => Self::CacheWrite1h,
+            "ina" => Self::InputAudio,
+            "ini" => Self::InputImage,
+            "inv" => Self::InputVideo,
+            "outa" => Self::OutputAudio,
+            "outi" => Self::OutputImage,
+            "outv" => Self::OutputVideo,
+            "cra" => Self::CacheReadAudio,
+            "cri" => Self::CacheReadImage,
+            "rs" => Self::Reasoning,
+            "cit" => Self::Citation,
+            "ch" => Self::Characters,
+            "pg" => Self::Pages,
+            "apg" => Self::AnnotatedPages,
+            "msg" => Self::Messages,
+            "ws" => Self::WebSearch,
+            "fs" => Self::FileSearch,
+            "req" => Self::Request,
+            "hr" => Self::AudioTime,
+            "hri" => Self::InputAudioTime,
+            _ => return None,
+        })
+    }
+
+    /// How many decimals of its price in the table, of a million, a thousand or an hour, make the smallest unit of a price for one.
+    pub(super) const fn price_decimals(self) -> u32 {
+        match self {
+            Self::AudioTime | Self::InputAudioTime => 12,
+            Self::Pages
+            | Self::AnnotatedPages
+            | Self::Messages
+            | Self::WebSearch
+            | Self::FileSearch
+            | Self::Request => 21,
+            _ => 18,
+        }
+    }
+
     const fn dimensions(self) -> u16 {
         match self {
             Self::CacheReadAudio => INPUT | AUDIO | READ,

@@ -8,12 +8,14 @@ mod catalog;
 mod exact;
 mod kind;
 mod reported;
+mod table;
 mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use calc::{Details, Query, known_model, price};
 pub use catalog::Recent;
+pub use table::prepare;
 
 /// An amount of money in units of 1e-12 USD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -61,6 +61,10 @@ pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) 
         Counting::InputOnly => input_only(&mut usage, counters),
     }
     spoil(&mut usage, operation.counting, counters);
+    // Thoughts are part of the output.
+    if usage.output.is_some_and(|output| usage.reasoning.unwrap_or(0) > output) {
+        usage.flags.insert(Flag::TotalMismatch);
+    }
     usage
 }
 
@@ -127,9 +131,6 @@ fn outside(usage: &mut Usage) {
         (None, _) => usage.cache_write = lives,
         (Some(all), Some(sum)) if all != sum => usage.flags.insert(Flag::TotalMismatch),
         _ => {}
-    }
-    if usage.output.is_some_and(|output| usage.reasoning.unwrap_or(0) > output) {
-        usage.flags.insert(Flag::TotalMismatch);
     }
     usage.input_uncached = usage.input;
     usage.input = usage.input.map(|uncached| {
