@@ -234,7 +234,8 @@ impl Sum {
         for kind in Kind::ALL.into_iter().filter(|kind| wanted(kind.scale())) {
             let Some(count) = kind.count(usage).map(|count| source.billed(kind, count)) else { continue };
             let Some(price) = source.price(kind, total_input) else { continue };
-            let parts = Kind::ALL.iter().zip(&left).filter(|(part, _)| part.is_part_of(kind));
+            // Most kinds are not used at all.
+            let parts = Kind::ALL.iter().zip(&left).filter(|(part, count)| **count > 0 && part.is_part_of(kind));
             let inside = parts.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
             // More parts than whole: they are priced, and the whole is not known.
             self.is_missing |= inside > count;
