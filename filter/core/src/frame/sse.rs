@@ -123,6 +123,7 @@ impl SseFramer {
     }
 
     /// Whether the byte belongs to a byte order mark at the start of the stream.
+    #[inline]
     fn is_mark(&mut self, byte: u8) -> bool {
         if BYTE_ORDER_MARK.get(self.mark) == Some(&byte) {
             self.mark += 1;

@@ -300,6 +300,7 @@ fn sniff(bytes: &[u8]) -> Framing {
 }
 
 impl SseSink for Records {
+    #[inline]
     fn data(&mut self, bytes: &[u8]) {
         if self.is_skipped {
             return;
@@ -316,6 +317,7 @@ impl SseSink for Records {
         self.is_skipped = self.operation.skipped_events.is_some_and(|prefix| name.starts_with(prefix.as_bytes()));
     }
 
+    #[inline]
     fn end_of_event(&mut self, _end: usize, has_data: bool) {
         if has_data && !core::mem::take(&mut self.is_skipped) {
             if self.operation.end_marker.is_some_and(|marker| self.head.starts_with(marker)) {

@@ -277,6 +277,7 @@ impl Scanner {
         }
     }
 
+    #[inline]
     fn open(&mut self, is_object: bool, found: &mut impl FnMut(Found<'_>)) {
         if self.stack.len() >= MAX_DEPTH {
             self.state = State::Broken;
@@ -367,6 +368,7 @@ impl Scanner {
     }
 
     /// Passes bytes that are weighed or not wanted at all, and the escapes that mean one letter; how many there were.
+    #[inline]
     fn span(&mut self, bytes: &[u8]) -> usize {
         if self.high.is_some() {
             match bytes.first() {

@@ -69,6 +69,7 @@ impl Span {
 }
 
 /// A character has one byte that does not continue another, and most text has no other bytes.
+#[inline]
 pub(super) fn characters(run: &[u8]) -> u64 {
     let count = if run.is_ascii() { run.len() } else { run.iter().filter(|byte| **byte & 0xc0 != 0x80).count() };
     count as u64

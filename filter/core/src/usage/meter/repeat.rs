@@ -94,6 +94,7 @@ impl Form {
 }
 
 /// What follows the prefix, if it stands there. Compared eight bytes at a time: the way that WebAssembly gets by itself is one.
+#[inline]
 fn after_prefix<'p>(piece: &'p [u8], prefix: &[u8]) -> Option<&'p [u8]> {
     let (begun, rest) = piece.split_at_checked(prefix.len())?;
     let ((begun, begun_end), (prefix, prefix_end)) = (begun.as_chunks::<8>(), prefix.as_chunks::<8>());

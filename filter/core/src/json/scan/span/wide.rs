@@ -97,6 +97,7 @@ struct Escapes {
 
 impl Escapes {
     /// Those at `stops`, which are quotes and backslashes counted from `at`; or where the text ends or something else must go on.
+    #[inline]
     fn pass(mut self, mut stops: u64, at: usize, bytes: &[u8]) -> Result<Self, (Self, usize)> {
         while stops != 0 {
             let place = at.saturating_add(stops.trailing_zeros() as usize);
