@@ -49,7 +49,7 @@ struct Names {
 /// How many names are remembered.
 const ASKED: usize = 32;
 /// Longest name that is remembered: longer than any model's.
-const MAX_ASKED: usize = 64;
+const MAX_ASKED: usize = 256;
 
 impl Clone for Recent {
     fn clone(&self) -> Self {
@@ -176,9 +176,9 @@ mod tests {
     #[test]
     fn ok_what_is_remembered_is_what_is_found() {
         let recent = Recent::default();
-        let ids: Vec<_> = table::provider("openai").expect("a provider").lines().map(|line| line.id).collect();
+        let ids: Vec<_> = table::provider("openai").expect("a provider").lines.iter().map(|line| line.id).collect();
         for _ in 0..2 {
-            for name in ids.iter().copied().take(3 * ASKED).chain(["nobody's", &"x".repeat(100)]) {
+            for name in ids.iter().copied().take(3 * ASKED).chain(["nobody's", &"x".repeat(300)]) {
                 for (provider, other) in [("openai", "azure-openai"), ("azure-openai", "openai")] {
                     let id =
                         |listed: Option<Listed>| listed.map(|listed| (listed.provider, listed.model.id, listed.is_own));

@@ -24,7 +24,7 @@ struct Table {
 pub(super) struct Provider {
     pub(super) id: &'static str,
     fallbacks: &'static str,
-    lines: &'static str,
+    pub(super) lines: Vec<Line>,
 }
 
 fn unpacked() -> Option<String> {
@@ -53,19 +53,16 @@ impl Table {
     fn of(text: &'static str) -> Self {
         let (version, lines) = text.split_once('\n').unwrap_or_default();
         let mut providers: Vec<Provider> = Vec::new();
-        // Where the lines of the last provider begin.
-        let (mut begin, mut at) = (0, 0);
-        for line in lines.split_inclusive('\n') {
-            let end = at + line.len();
-            let mut columns = line.trim_end_matches('\n').split('\t');
-            if let (Some(id), Some(fallbacks), None) = (columns.next(), columns.next(), columns.next()) {
-                providers.push(Provider { id, fallbacks, lines: "" });
-                begin = end;
-            } else if let Some(last) = providers.last_mut() {
-                last.lines = lines.get(begin..end).unwrap_or_default();
+        for line in lines.lines() {
+            if let Some(line) = Line::of(line) {
+                if let Some(provider) = providers.last_mut() {
+                    provider.lines.push(line);
+                }
+            } else if let Some((id, fallbacks)) = line.split_once('\t') {
+                providers.push(Provider { id, fallbacks, lines: Vec::new() });
             }
-            at = end;
         }
+        providers.iter_mut().for_each(|provider| provider.lines.shrink_to_fit());
         Self { version, providers }
     }
 }
@@ -76,13 +73,9 @@ impl Provider {
         self.fallbacks.split(' ').filter_map(provider)
     }
 
-    pub(super) fn lines(&self) -> impl Iterator<Item = Line> + use<> {
-        self.lines.lines().filter_map(Line::of)
-    }
-
     /// The first of its models that a name, all in lower case, means.
     pub(super) fn line(&self, name: &str) -> Option<Line> {
-        self.lines().find(|line| line.matches(name))
+        self.lines.iter().find(|line| line.matches(name)).copied()
     }
 }
 
@@ -91,21 +84,27 @@ impl Provider {
 pub(super) struct Line {
     pub(super) id: &'static str,
     patterns: &'static str,
+    /// Whether each pattern is one atom, as nearly all are: to look for others in each takes most of a search.
+    is_plain: bool,
     prices: &'static str,
 }
 
 impl Line {
     fn of(line: &'static str) -> Option<Self> {
         let mut columns = line.splitn(3, '\t');
-        Some(Self { id: columns.next()?, patterns: columns.next()?, prices: columns.next()? })
+        let (id, patterns, prices) = (columns.next()?, columns.next()?, columns.next()?);
+        Some(Self { id, patterns, is_plain: !patterns.contains(['&', '|', '!']), prices })
     }
 
-    fn matches(self, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         let is = |atom: &str| match atom.strip_prefix('!') {
             Some(atom) => !is_like(name, atom, self.id),
             None => is_like(name, atom, self.id),
         };
         let mut patterns = self.patterns.split(' ');
+        if self.is_plain {
+            return patterns.any(|pattern| is_like(name, pattern, self.id));
+        }
         patterns.any(|pattern| pattern.split('&').all(|group| group.split('|').any(is)))
     }
 
@@ -265,7 +264,7 @@ mod tests {
     #[test]
     fn ok_every_line_of_the_table_can_be_read() {
         assert!(version().starts_with("genai-prices "));
-        let lines: Vec<_> = TABLE.providers.iter().flat_map(Provider::lines).collect();
+        let lines: Vec<&Line> = TABLE.providers.iter().flat_map(|provider| &provider.lines).collect();
         assert!(lines.len() > 2_000);
         for line in lines {
             assert!(line.model().is_some_and(|model| model.id == line.id), "{line:?}");
@@ -280,7 +279,7 @@ mod tests {
 
     #[test]
     fn ok_patterns() {
-        let line = |patterns| Line { id: "GPT-x", patterns, prices: "" };
+        let line = |patterns: &str| Line::of(format!("GPT-x\t{patterns}\t").leak()).expect("three columns");
         let cases: [(&str, &[&str], &[&str]); 8] = [
             ("=", &["gpt-x"], &["gpt-xy", "gpt", "a-gpt-x", ""]),
             ("^ =other", &["gpt-x", "gpt-x-1", "other"], &["a-gpt-x", "others"]),
