@@ -172,8 +172,8 @@ impl Filter {
             }
         }
         let silent = |stream: &Stream| {
-            let millis = now.millis_since(stream.held_since?);
-            (stream.root == root && millis >= WATCHDOG_MS).then_some(u64::MAX - millis)
+            let since = stream.held_since.filter(|since| now.millis_since(*since) >= WATCHDOG_MS)?;
+            (stream.root == root).then_some(since.0)
         };
         let ids = self.first_to_last(silent);
         if !ids.is_empty() && !self.has_warned {

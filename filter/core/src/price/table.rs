@@ -228,6 +228,7 @@ impl Rate {
         };
         let (code, amount) = price.split_at_checked(price.find(|byte: char| byte.is_ascii_digit())?)?;
         let kind = Kind::from_code(code)?;
+        // Finer than money is elsewhere: the package has prices of 17 decimals.
         let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
         let places = kind.price_decimals().checked_sub(u32::try_from(fraction.len()).ok()?)?;
         let of_digits = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<u128>().ok() };

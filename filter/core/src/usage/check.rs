@@ -133,9 +133,7 @@ fn outside(usage: &mut Usage) {
         _ => {}
     }
     usage.input_uncached = usage.input;
-    usage.input = usage.input.map(|uncached| {
-        uncached.saturating_add(usage.cache_read.unwrap_or(0)).saturating_add(usage.cache_write.unwrap_or(0))
-    });
+    usage.input = usage.input.map(|uncached| uncached.saturating_add(cached(usage)));
 }
 
 /// Tools' input comes on top of the prompt, thoughts on top of the output (Gemini). A count of zero is left out.
@@ -239,7 +237,7 @@ fn inside(usage: &mut Usage, total: Option<u64>, provider: &str) {
 
 /// The cache is part of the input. Where more is cached than was put in, it was counted outside.
 fn uncached(usage: &mut Usage) {
-    let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
+    let cached = cached(usage);
     if let Some(input) = usage.input
         && cached > input
     {
@@ -249,15 +247,18 @@ fn uncached(usage: &mut Usage) {
     usage.input_uncached = usage.input.map(|input| input.saturating_sub(cached));
 }
 
+/// What of the input was read from or written to a cache; counted on another scale it is no part of it.
+fn cached(usage: &Usage) -> u64 {
+    if usage.flags.contains(Flag::CacheOtherScale) {
+        return 0;
+    }
+    usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0))
+}
+
 /// Takes our estimate for an input that nobody said whole. It is no less than the parts that were said, and where it is more,
 /// nobody knows of what.
 pub(super) fn estimated_input(usage: &mut Usage, tokens: u64) {
-    let parts = if usage.flags.contains(Flag::CacheOtherScale) {
-        usage.input_uncached.unwrap_or(0)
-    } else {
-        let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
-        cached.saturating_add(usage.input_uncached.unwrap_or(0))
-    };
+    let parts = usage.input_uncached.unwrap_or(0).saturating_add(cached(usage));
     usage.input = Some(tokens.max(parts));
     if tokens > parts {
         usage.input_uncached = None;

@@ -1,5 +1,5 @@
-//! The same with the vector instructions of WebAssembly: sixteen bytes at a time, four times over while there are so many, of which quotes and backslashes are found and all are
-//! weighed by their class.
+//! The same with the vector instructions of WebAssembly: sixteen bytes at a time, four times over while there are so many, of which quotes
+//! and backslashes are found and all are weighed by their class.
 
 use core::{
     arch::wasm32::{
