@@ -13,6 +13,7 @@ impl<'a> Headers<'a> {
 
     /// The first value of that name.
     #[must_use]
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.0.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, v)| *v)
     }

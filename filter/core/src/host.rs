@@ -52,6 +52,7 @@ impl Host<'_> {
     }
 
     /// Counts one.
+    #[inline]
     pub fn count(&mut self, metric: Metric) {
         self.effects.push(Effect::Measure(metric, 1));
     }

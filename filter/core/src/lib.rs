@@ -27,6 +27,11 @@
 //! - No floating-point number: tokens are integers, money is integers of 1e-12 or 1e-24 USD.
 //! - No panic: lints forbid what could, tests throw rubbish at the rest.
 //!
+//! # Cost
+//!
+//! Functions marked `#[inline(never)]` would be put into a caller that grows too large: V8's compiler takes memory by the size of the largest
+//! function, and Envoy keeps it (`tests/tests/budget.rs`). Those marked `#[inline]` run for each byte, or many times an exchange.
+//!
 //! # Where things are
 //!
 //! | module | owns |

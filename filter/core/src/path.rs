@@ -1,6 +1,7 @@
 //! Request paths as bytes.
 
 /// Splits `:path` into the path and the query, without the `?`; a fragment, which no client should send, belongs to neither.
+#[inline]
 pub(crate) fn split(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     let path = path.split(|b| *b == b'#').next().unwrap_or_default();
     let mut parts = path.splitn(2, |b| *b == b'?');

@@ -14,7 +14,6 @@ use crate::{
         queue::{LOOK_MS, Queue},
     },
     metric::Metric,
-    price,
     random::Random,
     setup::Setup,
     store::StoreError,
@@ -66,7 +65,6 @@ impl Service {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
         let config = Config::parse(text, env)?;
-        price::prepare();
         let environment_key = env(&config.identity.credential_key_env)
             .filter(|key| !key.is_empty())
             .map(|key| CredentialKey::new(key.as_bytes()));
@@ -190,6 +188,7 @@ impl Service {
     }
 
     /// The key, and whether the whole process has it.
+    #[inline(never)]
     fn process_key(&mut self, host: &mut Host<'_>) -> (CredentialKey, bool) {
         let made: Vec<u8> = (0..4).flat_map(|_| self.random.next().to_le_bytes()).collect();
         match host.store.create(CREDENTIAL_KEY, &made) {
@@ -214,6 +213,7 @@ impl Service {
     }
 
     /// Takes an event over: from here on it is delivered, dead-lettered, dropped and counted, or queued. Gives back its bytes.
+    #[inline(never)]
     pub(crate) fn accept(&mut self, event: &UsageEvent, host: &mut Host<'_>) -> Vec<u8> {
         if event.outcome == Outcome::Rejected && self.sums_refusals() {
             let decided = |state: &&LimitState| state.decision == "rejected";
@@ -250,6 +250,7 @@ impl Service {
     }
 
     /// Tells the refusals of a minute that is over, or all if this is the end.
+    #[inline(never)]
     fn summarise(&mut self, is_end: bool, host: &mut Host<'_>) {
         if self.sums_refusals() {
             let over = self.refusals.take(host.store, host.now, is_end);
@@ -257,6 +258,7 @@ impl Service {
         }
     }
 
+    #[inline(never)]
     fn tell_refusals(&mut self, groups: Vec<Refusals>, host: &mut Host<'_>) {
         for group in groups {
             let id = self.random.uuid_v7(host.now);

@@ -24,6 +24,7 @@ pub struct Setup {
 impl Setup {
     /// Makes a configuration ready.
     #[must_use]
+    #[inline(never)]
     pub fn new(config: Config) -> Self {
         Self {
             providers: Providers::new(&config),

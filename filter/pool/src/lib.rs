@@ -63,6 +63,7 @@ impl<B> Pool<B> {
 }
 
 /// Which list memory of that layout belongs to, and the layout that all of that list have. `None` if it is not kept.
+#[inline]
 fn class(layout: Layout) -> Option<(usize, Layout)> {
     let size = layout.size();
     if size > COARSE || layout.align() > ALIGN {

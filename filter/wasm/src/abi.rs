@@ -184,6 +184,7 @@ pub(crate) fn set_tick(millis: u32) -> Result<(), Status> {
     checked(unsafe { host::proxy_set_tick_period_milliseconds(millis) })
 }
 
+#[inline]
 pub(crate) fn buffer(kind: Buffer, start: usize, max: usize) -> Result<Vec<u8>, Status> {
     // SAFETY: the host writes one pointer and one length.
     bytes(|data, len| unsafe { host::proxy_get_buffer_bytes(kind as u32, start, max, data, len) })

@@ -21,6 +21,7 @@ pub(crate) struct Driver<'a> {
 
 impl Driver<'_> {
     /// Carries out one effect; gives back the token of a callout that the host refused.
+    #[inline(never)]
     pub(crate) fn apply(&mut self, effect: Effect) -> Option<u64> {
         let done = match effect {
             Effect::SetRequestHeader(name, value) => abi::set_header(Map::Request, &name, &value),

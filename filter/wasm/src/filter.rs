@@ -193,6 +193,7 @@ impl Filter {
     }
 
     /// The streams that have a place, in its order.
+    #[inline(never)]
     fn first_to_last(&self, place: impl Fn(&Stream) -> Option<u64>) -> Vec<u32> {
         let mut placed: Vec<(u64, u32)> =
             self.streams.iter().filter_map(|(id, stream)| Some((place(stream)?, *id))).collect();
@@ -201,6 +202,7 @@ impl Filter {
     }
 
     /// Lets requests that wait for quota look whether there is some, first come first served.
+    #[inline(never)]
     fn take_turns(&mut self, root: u32, now: Timestamp) -> bool {
         if !self.roots.get(&root).is_some_and(|root| root.service.has_waiting()) {
             return false;
@@ -280,6 +282,7 @@ impl Filter {
         drive::verdict(verdict)
     }
 
+    #[inline(never)]
     fn drain(&mut self, root: u32, mut effects: Vec<Effect>) {
         let Some(root) = self.roots.get_mut(&root) else { return };
         let mut refused = Vec::new();

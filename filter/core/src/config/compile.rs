@@ -21,6 +21,7 @@ use crate::{
 /// Where the table describes a source, whoever's it is.
 const SOURCE: &str = "identity.<who>[]";
 
+#[inline(never)]
 pub(super) fn config(walk: &Walk<'_>, root: &Section<'_>) -> Config {
     let identity = identity(&root.section("identity"));
     let providers = root.section("providers");
@@ -60,6 +61,7 @@ pub(super) fn config(walk: &Walk<'_>, root: &Section<'_>) -> Config {
     }
 }
 
+#[inline(never)]
 fn identity(section: &Section<'_>) -> Identity {
     let of = |name| sources(section.items_of(name, SOURCE));
     let label = |(name, node): (String, super::walk::Node<'_>)| (name, sources(node.items(16, SOURCE)));
@@ -73,6 +75,7 @@ fn identity(section: &Section<'_>) -> Identity {
     }
 }
 
+#[inline(never)]
 fn sources(sections: Vec<Section<'_>>) -> Sources {
     let source = |section: &Section<'_>| {
         let from = section.choice("from");
@@ -101,6 +104,7 @@ fn sources(sections: Vec<Section<'_>>) -> Sources {
     sections.iter().filter_map(source).collect()
 }
 
+#[inline(never)]
 fn rows(sections: &[Section<'_>]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for section in sections {
@@ -119,6 +123,7 @@ fn rows(sections: &[Section<'_>]) -> Vec<Row> {
     rows
 }
 
+#[inline(never)]
 fn row(section: &Section<'_>) -> Option<Row> {
     let id = section.text("id");
     let base = id.as_ref().and_then(|id| table::rows().iter().find(|row| row.id == **id));
@@ -173,6 +178,7 @@ fn row(section: &Section<'_>) -> Option<Row> {
     })
 }
 
+#[inline(never)]
 fn prices(section: &Section<'_>) -> Adjustments {
     let token_prices = |section: &Section<'_>| {
         let names =
@@ -213,6 +219,7 @@ fn prices(section: &Section<'_>) -> Adjustments {
     Adjustments { overrides: section.items("overrides").iter().map(one).collect(), discounts, ..Adjustments::default() }
 }
 
+#[inline(never)]
 fn sink(walk: &Walk<'_>, section: &Section<'_>) -> Sink {
     let batch = section.section("batch");
     let retry = section.section("retry");
@@ -256,6 +263,7 @@ fn sink(walk: &Walk<'_>, section: &Section<'_>) -> Sink {
 }
 
 /// The value of one of the sink's headers. No problem here repeats anything that stands in the configuration.
+#[inline(never)]
 fn header(walk: &Walk<'_>, section: &Section<'_>) -> Option<String> {
     match (section.has("env"), section.has("value")) {
         (true, false) => {
@@ -280,6 +288,7 @@ fn header(walk: &Walk<'_>, section: &Section<'_>) -> Option<String> {
     }
 }
 
+#[inline(never)]
 fn tags(section: &Section<'_>, header_hold: bool) -> Tags {
     let metrics = section.section("metrics");
     let response_headers = match section.choice("response_headers") {

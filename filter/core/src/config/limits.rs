@@ -41,6 +41,7 @@ pub(super) fn limits(sections: &[Section<'_>], around: &Around) -> Vec<LimitSpec
     limits
 }
 
+#[inline(never)]
 fn limit(section: &Section<'_>, around: &Around) -> LimitSpec {
     let unit = match section.choice("unit") {
         "requests" => Unit::Requests,
@@ -97,6 +98,7 @@ fn limit(section: &Section<'_>, around: &Around) -> LimitSpec {
 }
 
 /// What the limit has a counter for each of, in an order of ours.
+#[inline(never)]
 fn per(section: &Section<'_>, around: &Around) -> Vec<Dimension> {
     let per: Vec<Dimension> =
         section.texts("per").unwrap_or_default().iter().filter_map(|name| dimension(name)).collect();
@@ -124,6 +126,7 @@ fn ordered<T: Ord>(items: Vec<T>) -> Vec<T> {
 }
 
 /// The window, and the size of a bucket.
+#[inline(never)]
 fn window(section: &Section<'_>, unit: Unit) -> (Window, Option<u64>) {
     let is_usd = unit == Unit::Usd;
     let window = section.section("window");
@@ -164,6 +167,7 @@ const fn is_long(window: Window) -> bool {
     }
 }
 
+#[inline(never)]
 fn applies(section: &Section<'_>) -> Match {
     let globs = |name| section.texts(name).unwrap_or_default();
     let labels = section.entries("labels");
@@ -196,6 +200,7 @@ pub(super) fn backpressure(section: &Section<'_>, header_hold: bool) -> Mode {
 }
 
 /// The bounds of waiting, longest time and most requests, where the key `mode` says `queue`.
+#[inline(never)]
 fn queue(section: &Section<'_>, mode: &str, header_hold: bool) -> Option<(u64, usize)> {
     let queue = section.section("queue");
     let bounds = (queue.integer("max_wait_ms"), queue.integer_usize("max_waiting"));
@@ -214,6 +219,7 @@ fn queue(section: &Section<'_>, mode: &str, header_hold: bool) -> Option<(u64, u
     Some(bounds)
 }
 
+#[inline(never)]
 fn other_amount(section: &Section<'_>, unit: Unit, per: &[Dimension]) -> Override {
     if !DIMENSIONS.iter().any(|name| section.has(name)) && !section.has("labels") && section.is_object() {
         section.report("", "no pattern", format!("at least one of {}, labels", DIMENSIONS.join(", ")));

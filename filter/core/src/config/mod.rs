@@ -67,6 +67,7 @@ impl Config {
     ///
     /// # Errors
     /// Every problem of the text at once. Values that may be secrets are not repeated.
+    #[inline(never)]
     pub fn parse(text: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let walk = walk::Walk::new(env);
         let text = if text.trim_ascii().is_empty() { b"{}" } else { text };

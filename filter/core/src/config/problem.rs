@@ -70,14 +70,17 @@ pub(super) fn quoted(text: &str) -> String {
     if shown.len() < text.len() {
         shown.push('…');
     }
-    Value::String(shown).to_string()
+    // What cannot fail is not unwrapped here.
+    serde_json::to_string(&shown).unwrap_or_default()
 }
 
 /// A value as an operator would recognise it. Lists and objects are only named: what is inside may be anything.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
         Value::Array(_) | Value::Object(_) => kind(value).to_owned(),
     }
 }

@@ -160,6 +160,7 @@ impl Exporter {
     }
 
     /// Sends what waits and is due, and looks after the rings.
+    #[inline(never)]
     pub fn on_tick(&mut self, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) {
         self.backoff.cap(now);
         // A clock that went back must not stop the care of rings.

@@ -50,6 +50,7 @@ impl Format {
 
 /// A body as `gzip`, fast rather than small.
 #[must_use]
+#[inline(never)]
 pub fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body).ok()?;
@@ -74,6 +75,7 @@ fn text(event: &[u8]) -> &str {
     core::str::from_utf8(event).unwrap_or_default()
 }
 
+#[inline(never)]
 fn line(event: &[u8]) -> Vec<u8> {
     let envelope = members(text(event));
     let data = envelope.get("data").map(|data| members(data.get())).unwrap_or_default();

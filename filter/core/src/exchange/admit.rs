@@ -22,6 +22,7 @@ pub(super) fn not_found(message: &str) -> LocalReply {
 }
 
 impl Open {
+    #[inline(never)]
     pub(super) fn on_request_headers(
         &mut self,
         headers: &Headers<'_>,
@@ -212,6 +213,7 @@ impl Open {
         }
     }
 
+    #[inline(never)]
     pub(super) fn refuse(&mut self, refusal: &Refusal, host: &mut Host<'_>) -> Verdict {
         self.limits.clone_from(&refusal.states);
         self.refused = Some(refusal.kind.code());
@@ -230,6 +232,7 @@ impl Open {
     }
 
     /// Asks for the usage chunk where the client's own body does not.
+    #[inline(never)]
     fn inject(&mut self, hold: Hold, host: &mut Host<'_>) {
         let Some(splice) = self.facts.include_usage_splice() else { return };
         if hold == Hold::Headers {
@@ -247,6 +250,7 @@ impl Open {
     }
 
     /// Cuts `accept-encoding` to what can be read here.
+    #[inline(never)]
     fn readable_encoding(headers: &Headers<'_>, identity_only: bool, host: &mut Host<'_>) {
         let Some(accepted) = headers.get("accept-encoding") else { return };
         let gzip = accepted.split(|b| *b == b',').any(|token| {

@@ -37,6 +37,7 @@ pub(super) struct Backpressure {
 }
 
 impl Backpressure {
+    #[inline(never)]
     pub(super) fn new(target: &Target, headers: &Headers<'_>, key: &CredentialKey, setup: &Setup) -> Option<Self> {
         setup.backpressure.as_ref()?;
         if !target.is_known || !target.operation.as_ref()?.operation.is_billed() {

@@ -26,6 +26,7 @@ const HARMLESS: Flags = Flags::NONE
     .with(Flag::OtherModelUsage);
 
 impl Open {
+    #[inline]
     fn kind(&self) -> Kind<'_> {
         Kind {
             provider: &self.provider,
@@ -72,6 +73,7 @@ impl Open {
     }
 
     /// What the exchange has taken, as far as anything was seen of it.
+    #[inline(never)]
     pub(super) fn estimate(&self, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Estimate {
         let known = self.known(&self.kind(), FEW, host);
         let estimate = known.estimate(self.facts.input_weight(), snapshot.map(|snapshot| snapshot.text));

@@ -55,6 +55,7 @@ fn in_picos(cost: &Cost) -> Option<u64> {
 }
 
 impl Open {
+    #[inline]
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject {
             tenant: self.tenant(),

@@ -72,6 +72,7 @@ enum Ended {
 
 impl Exchange {
     /// The request's headers. `end` says that no body follows.
+    #[inline(never)]
     pub fn on_request_headers(
         &mut self,
         headers: &Headers<'_>,
@@ -114,6 +115,7 @@ impl Exchange {
     }
 
     /// A piece of the request's body. While the request is held, each piece is given once.
+    #[inline(never)]
     pub fn on_request_body(&mut self, body: &[u8], end: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
         if let State::Connected(connection) = &mut self.0 {
             connection.on_client(body, host);
@@ -165,6 +167,7 @@ impl Exchange {
     }
 
     /// The response's headers, be they the provider's, Envoy's own or those of our reply.
+    #[inline(never)]
     pub fn on_response_headers(
         &mut self,
         headers: &Headers<'_>,
@@ -184,6 +187,7 @@ impl Exchange {
     }
 
     /// A piece of the response's body.
+    #[inline(never)]
     pub fn on_response_body(&mut self, body: &[u8], end: bool, service: &mut Service, host: &mut Host<'_>) -> Verdict {
         if let State::Connected(connection) = &mut self.0 {
             connection.on_server(body, service, host);

@@ -148,6 +148,7 @@ pub(super) struct Open {
 }
 
 impl Open {
+    #[inline(never)]
     pub(super) fn new(
         target: Target,
         headers: &Headers<'_>,
@@ -216,6 +217,7 @@ impl Open {
 
 /// Sends a request where its row says: headers for Envoy's routes, the stripped path, the row's authority. Identity headers are
 /// for us and go no further.
+#[inline(never)]
 pub(super) fn rewrite(target: &Target, identity: &Identity, host: &mut Host<'_>) {
     for name in identity.stripped_headers() {
         host.effect(Effect::RemoveRequestHeader(name.to_owned().into()));

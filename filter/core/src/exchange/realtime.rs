@@ -136,6 +136,7 @@ impl Connection {
 
     /// Bytes from the client. What it asks is timed; all that counts is said by the server, so that nothing is lost with what cannot be
     /// read here.
+    #[inline(never)]
     pub(super) fn on_client(&mut self, bytes: &[u8], host: &Host<'_>) {
         let Self { client: Direction { framer, messages }, closed, asked, open, operation, .. } = self;
         let _broken_is_remembered = framer.push(bytes, &mut |item| match item {
@@ -153,6 +154,7 @@ impl Connection {
     }
 
     /// Bytes from the server.
+    #[inline(never)]
     pub(super) fn on_server(&mut self, bytes: &[u8], service: &mut Service, host: &mut Host<'_>) {
         if !self.reads(Sender::Server) {
             return;
@@ -277,6 +279,7 @@ impl Connection {
     }
 
     /// The connection is over.
+    #[inline(never)]
     pub(super) fn settle(mut self: Box<Self>, ended: &Ended, service: &mut Service, host: &mut Host<'_>) {
         let ended = match (self.closed, ended) {
             (Some(side), _) => Ended::Closed(side),

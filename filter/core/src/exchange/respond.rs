@@ -13,6 +13,7 @@ use crate::{
 use super::open::Open;
 
 impl Open {
+    #[inline(never)]
     pub(super) fn on_response_headers(&mut self, headers: &Headers<'_>, end: bool, host: &mut Host<'_>) -> Verdict {
         self.status = headers.text(":status").and_then(|status| status.parse().ok());
         if self.refused.is_some() {

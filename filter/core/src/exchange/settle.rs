@@ -26,6 +26,7 @@ const DOWNSTREAM_FLAGS: u64 = (1 << 14) | (1 << 33);
 const MAX_HITS: u64 = 1_000_000_000;
 
 impl Open {
+    #[inline(never)]
     pub(super) fn settle(mut self: Box<Self>, ended: &Ended, service: &mut Service, host: &mut Host<'_>) {
         if let Some(scan) = &mut self.scan {
             self.facts = scan.finish();
@@ -123,6 +124,7 @@ impl Open {
         }
     }
 
+    #[inline(never)]
     fn usage(&self, ended: &Ended, outcome: Outcome, snapshot: Option<&Snapshot>, host: &Host<'_>) -> Usage {
         let Some(snapshot) = snapshot else {
             // No response: what the provider did with a request that it has got, nobody knows.
@@ -135,6 +137,7 @@ impl Open {
     }
 
     /// Remembers a job that the reply has started, and bills one that it is the first to tell the usage of.
+    #[inline(never)]
     fn settle_job(&mut self, usage: &Usage, snapshot: &Snapshot, host: &mut Host<'_>) {
         let told = match (self.operation.job, &snapshot.id, &self.job) {
             (Job::Starts, Some(id), _) if snapshot.is_deferred => {
@@ -173,6 +176,7 @@ impl Open {
         )
     }
 
+    #[inline(never)]
     fn event(
         &mut self,
         outcome: Outcome,
@@ -229,6 +233,7 @@ impl Open {
         }
     }
 
+    #[inline(never)]
     fn measure(&self, event: &UsageEvent, service: &mut Service, host: &mut Host<'_>) {
         let by_request = || {
             let model = event.request_model.as_deref()?;
@@ -266,6 +271,7 @@ impl Open {
     }
 
     /// Response headers that tell the usage.
+    #[inline(never)]
     fn tag(&self, settled: &Settled, host: &mut Host<'_>) {
         let event = &settled.event;
         if self.hold_reply && self.setup.config.tags.response_headers == ResponseHeaders::Usage {
@@ -281,6 +287,7 @@ impl Open {
         }
     }
 
+    #[inline(never)]
     pub(super) fn write_states(&mut self, states: States, host: &mut Host<'_>) {
         self.say_whose(host);
         let texts = [

@@ -113,6 +113,7 @@ impl SseFramer {
 
     /// Whether the last event, if there was one, has ended and nothing of the next has come.
     #[must_use]
+    #[inline]
     pub fn is_between(&self) -> bool {
         let is_line_end = self.ends_pending || self.after_cr;
         (self.mark == 0 || self.mark == BYTE_ORDER_MARK.len())

@@ -122,6 +122,7 @@ impl Identity {
     ///
     /// The credential is hashed, and each property asked of the host, at most once, and only if a source comes to need it.
     #[must_use]
+    #[inline(never)]
     pub fn resolve(
         &self,
         headers: &Headers<'_>,
@@ -148,6 +149,7 @@ impl Identity {
 
     /// Request headers that must not go upstream: all that a source names, each once, in lower case.
     #[must_use]
+    #[inline(never)]
     pub fn stripped_headers(&self) -> Vec<&str> {
         let labels = self.labels.iter().map(|(_, sources)| sources);
         let sources = [&self.tenant, &self.user, &self.key].into_iter().chain(labels).flatten();

@@ -16,6 +16,7 @@ impl Object {
         Self { out, is_empty: true }
     }
 
+    #[inline]
     fn comma(&mut self) {
         if !core::mem::take(&mut self.is_empty) {
             self.out.push(b',');

@@ -111,6 +111,7 @@ impl Cell {
     }
 
     /// Settled, held and what of the past still counts.
+    #[inline]
     pub(super) fn used(&self, window: Window, now: Timestamp) -> u64 {
         self.counted().saturating_add(self.weight(window, now))
     }

@@ -113,6 +113,7 @@ enum Attempt {
 impl Limits {
     /// Makes limits ready. Those that count by the same descriptor and bound form a group.
     #[must_use]
+    #[inline(never)]
     pub fn compile(specs: &[LimitSpec]) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         for spec in specs {

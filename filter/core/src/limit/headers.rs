@@ -5,6 +5,7 @@ use crate::time::Timestamp;
 
 /// Their values for the tightest limit: the one that has the least of its amount left. Limits that only report do not count.
 #[must_use]
+#[inline(never)]
 pub fn ratelimit(states: &[LimitState], now: Timestamp) -> Option<(String, String)> {
     let left = |state: &LimitState| u64::try_from(state.remaining).unwrap_or(0);
     let counted = states.iter().filter(|state| state.decision == "admitted" && state.would_reject.is_none());

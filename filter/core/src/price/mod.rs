@@ -15,7 +15,6 @@ mod tests;
 
 pub use calc::{Details, Query, known_model, price};
 pub use catalog::Recent;
-pub use table::prepare;
 
 /// An amount of money in units of 1e-12 USD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

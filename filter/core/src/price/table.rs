@@ -1,5 +1,6 @@
-//! The compiled-in table: a text, packed, whose beginning (`table.tsv`) tells what stands where. It is unpacked once, and a line is read
-//! when its model is asked for: as values in memory, all of its lines would be many times as long.
+//! The compiled-in table: a text, packed, whose beginning (`table.tsv`) tells what stands where. It is unpacked once, for the first
+//! exchange of a VM, which waits 2 ms for it: Envoy's main thread and idle workers have VMs too, and no exchanges. A line is read when its
+//! model is asked for: as values in memory, all of its lines would be many times as long.
 
 use std::sync::LazyLock;
 
@@ -32,11 +33,6 @@ fn unpacked() -> Option<String> {
     let mut text = Vec::with_capacity(usize::try_from(u32::from_le_bytes(*length)).ok()?);
     Inflater::new(Encoding::Deflate).push(packed, &mut |bytes| text.extend_from_slice(bytes)).ok()?;
     String::from_utf8(text).ok()
-}
-
-/// Unpacks the table, for which the first exchange would wait otherwise.
-pub fn prepare() {
-    LazyLock::force(&TABLE);
 }
 
 /// Which table this is, and its date.

@@ -22,6 +22,7 @@ impl Host {
         Self::lower(authority)
     }
 
+    #[inline]
     fn lower(text: &[u8]) -> Option<Self> {
         let text = text.strip_suffix(b".").unwrap_or(text);
         if text.is_empty() {

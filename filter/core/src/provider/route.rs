@@ -66,6 +66,7 @@ pub struct Rewrite<'p> {
 impl Providers {
     /// The rows that a configuration amounts to.
     #[must_use]
+    #[inline(never)]
     pub fn new(config: &Config) -> Self {
         let built_in = table::rows().iter().filter(|row| config.extra.iter().all(|extra| extra.id != row.id));
         let rows: Vec<Rc<Row>> = config.extra.iter().chain(built_in).cloned().map(Rc::new).collect();

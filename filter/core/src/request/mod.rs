@@ -231,6 +231,7 @@ fn range(found: &Found<'_>) -> Option<(usize, usize)> {
     Some((usize::try_from(found.start).ok()?, usize::try_from(found.end).ok()?))
 }
 
+#[inline]
 fn is_one_of(value: Value<'_>, names: &[&str]) -> bool {
     matches!(value, Value::Text { head, .. } if names.iter().any(|name| name.as_bytes() == head))
 }
@@ -277,6 +278,7 @@ impl FormSink for Fields<'_> {
 impl RequestScan {
     /// At the start of a body with that `content-encoding`. `model` is the one that the path names, if it does.
     #[must_use]
+    #[inline(never)]
     pub fn new(operation: &'static Operation, model: Option<String>, content_encoding: Option<&[u8]>) -> Self {
         let encoding = content_encoding.map_or(Some(Encoding::Identity), Encoding::from_header);
         Self {

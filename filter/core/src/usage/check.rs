@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// What the counters mean.
+#[inline(never)]
 pub(super) fn usage(operation: &Operation, provider: &str, counters: &Counters) -> Usage {
     let mut usage = Usage {
         cache_read: counters.get(Field::CacheRead),
@@ -122,6 +123,7 @@ fn beside(usage: &mut Usage, counters: &Counters) {
 }
 
 /// Input leaves out the cache (Anthropic).
+#[inline]
 fn outside(usage: &mut Usage) {
     let lives = match (usage.cache_write_5m, usage.cache_write_1h) {
         (None, None) => None,

@@ -35,8 +35,8 @@ const WEIGHTS: [u16; 256] = {
             0x41..=0x5a => 800,
             0x30..=0x39 => 500,
             0x20 => 170,
-            0x00..=0x1f | 0x7f => 380,
-            0x21..=0x7e => 520,
+            0x00..=0x1f => 380,
+            0x21..=0x7f => 520,
             // Continues a character.
             0x80..=0xbf => 0,
             // Latin with marks.

@@ -83,6 +83,7 @@ struct Records {
 impl Meter {
     /// At the start of a body under these response headers.
     #[must_use]
+    #[inline(never)]
     pub fn new(
         operation: &'static Operation,
         status: u32,
@@ -469,6 +470,7 @@ fn estimated(estimate: Estimate, flags: Flags) -> Usage {
 
 /// The usage of a response. `cut` says that it ended before its time; `estimate` is asked where the provider's own counts do not do.
 #[must_use]
+#[inline(never)]
 pub fn settle_usage(
     operation: &Operation,
     provider: &str,

@@ -32,6 +32,7 @@ impl Curve {
     /// What a weight is likely to be, in parts of a token.
     ///
     /// Straight lines from nothing through the points; past the last one a weight is worth what the prior says. Never less for more.
+    #[inline]
     pub(super) fn at(&self, weight: u64) -> u64 {
         let mut from = Point::default();
         for point in self.0.iter().filter(|point| point.samples > 0) {

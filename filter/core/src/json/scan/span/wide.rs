@@ -1,38 +1,38 @@
-//! The same with the vector instructions of WebAssembly: sixteen bytes at a time, four times over while there are so many, of which quotes
-//! and backslashes are found and all are weighed by their class.
+//! The same with the vector instructions of WebAssembly, 64 bytes at a time. Where quotes and backslashes are is a number of 64 bits, so that
+//! what is escaped comes of a few operations; what a byte weighs comes of its class, for sixteen bytes at once.
 
 use core::{
     arch::wasm32::{
-        u8x16, u8x16_add, u8x16_bitmask, u8x16_eq, u8x16_splat, u8x16_swizzle, u16x8_add, u16x8_extadd_pairwise_u8x16,
-        u16x8_shr, u16x8_splat, u32x4_extadd_pairwise_u16x8, u32x4_extract_lane, v128, v128_and, v128_or,
+        i8x16_lt, i8x16_splat, u8x16, u8x16_add, u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, u8x16_swizzle,
+        u16x8_add, u16x8_extadd_pairwise_u8x16, u16x8_shr, u32x4_add, u32x4_extadd_pairwise_u16x8, u32x4_extract_lane,
+        u32x4_splat, v128, v128_and, v128_or,
     },
     hint::black_box,
 };
 
-use super::{Span, characters, narrow, unescaped};
+use super::{Span, narrow, unescaped};
 use crate::usage::estimate::{
-    self,
-    classes::{self, LANES, UNIT},
+    classes::{self, LANES, LEAD_UNIT, UNIT},
     weight_of,
 };
 
-/// From so many bytes on it is worth loading the tables.
-pub(super) const WORTH: usize = 64;
+/// Bytes that are looked at together: as many as a mask has bits.
+const BLOCK: usize = 64;
 
-/// Bytes that are looked at together while the text is long.
-const MANY: usize = 4 * LANES;
-/// From so many bytes on. An event of a stream has fewer, and its text ends soon.
-const WORTH_MANY: usize = 512;
+/// From so many bytes on there is a block.
+pub(super) const WORTH: usize = BLOCK;
 
-/// Blocks after which the sums of 16 bits are emptied: two bytes of at most 255 units go into each.
-const MOST: usize = 124;
+/// Blocks after which the sums of 32 bits are emptied, long before they could overflow.
+const MOST: usize = 1 << 16;
+
+type Vectors = [v128; BLOCK / LANES];
 
 /// The tables in registers.
 struct Tables {
     by_high: v128,
     by_low: v128,
-    first: v128,
-    second: v128,
+    weights: v128,
+    other: v128,
     nibble: v128,
     quote: v128,
     backslash: v128,
@@ -45,149 +45,282 @@ impl Tables {
         Self {
             by_high: load(&tables.by_high),
             by_low: load(&tables.by_low),
-            first: load(&tables.first),
-            second: load(&tables.second),
+            weights: load(&tables.weights),
+            other: load(&tables.other),
             nibble: load(black_box(&[15; LANES])),
             quote: load(black_box(&[b'"'; LANES])),
             backslash: load(black_box(&[b'\\'; LANES])),
         }
     }
 
-    /// Where quotes and backslashes are, a bit for each byte.
-    fn stops(&self, block: v128) -> u16 {
-        u8x16_bitmask(v128_or(u8x16_eq(block, self.quote), u8x16_eq(block, self.backslash)))
+    /// What each byte of ASCII weighs, in units. Others weigh nothing here.
+    #[inline]
+    fn weights(&self, bytes: v128) -> v128 {
+        let (high, low) = self.halves(bytes);
+        let class = v128_and(u8x16_swizzle(self.by_high, high), u8x16_swizzle(self.by_low, low));
+        u8x16_add(u8x16_swizzle(self.weights, class), self.other)
     }
 
-    /// What each byte of ASCII weighs, in units.
-    fn weights(&self, block: v128) -> v128 {
-        let halves = |bytes| (v128_and(u16x8_shr(bytes, 4), self.nibble), v128_and(bytes, self.nibble));
-        let (high, low) = halves(block);
-        let class = v128_and(u8x16_swizzle(self.by_high, high), u8x16_swizzle(self.by_low, low));
-        let (high, low) = halves(class);
-        u8x16_add(u8x16_swizzle(self.first, low), u8x16_swizzle(self.second, high))
+    #[inline]
+    fn halves(&self, bytes: v128) -> (v128, v128) {
+        (v128_and(u16x8_shr(bytes, 4), self.nibble), v128_and(bytes, self.nibble))
     }
 }
 
+#[inline]
 fn load(bytes: &[u8; LANES]) -> v128 {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
     u8x16(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
 }
 
-/// The sum of eight numbers of 16 bits, of units, as a weight.
-fn sum(units: v128) -> u64 {
-    let four = u32x4_extadd_pairwise_u16x8(units);
+/// A bit for each byte that `is` says yes of.
+#[inline]
+fn bits(vectors: Vectors, is: impl Fn(v128) -> v128) -> u64 {
+    let [a, b, c, d] = vectors.map(|vector| u64::from(u8x16_bitmask(is(vector))));
+    a | b << 16 | c << 32 | d << 48
+}
+
+/// The bits below that place.
+const fn below(place: u32) -> u64 {
+    match 1_u64.checked_shl(place) {
+        Some(bit) => bit.wrapping_sub(1),
+        None => u64::MAX,
+    }
+}
+
+/// The sum of four numbers.
+fn sum(four: v128) -> u64 {
     let lanes = [
         u32x4_extract_lane::<0>(four),
         u32x4_extract_lane::<1>(four),
         u32x4_extract_lane::<2>(four),
         u32x4_extract_lane::<3>(four),
     ];
-    lanes.into_iter().map(u64::from).sum::<u64>().saturating_mul(UNIT)
+    lanes.into_iter().map(u64::from).sum()
 }
 
-/// What escapes of one letter do to the sums.
-#[derive(Clone, Copy, Default)]
-struct Escapes {
-    count: u64,
-    /// Added to what the bytes weigh as they stand in the document. Modulo 2^64: it comes before what it is taken off from.
-    weight: u64,
-    /// Up to where bytes belong to an escape that was seen.
-    done: usize,
+/// Which bytes are escaped: those that follow a backslash that is not escaped itself. `first` says whether the block's first byte is, and
+/// then whether the next block's is.
+///
+/// In a run of backslashes every other one is escaped. Added to the runs that begin at an odd place, their beginnings carry through them, and
+/// the place where the carry comes out tells whether the run is of even length (Langdale and Lemire, "Parsing gigabytes of JSON per second").
+#[inline]
+const fn escaped(backslashes: u64, first: &mut u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let backslashes = backslashes & !*first;
+    let follows = backslashes << 1 | *first;
+    let (carried, overflows) = (backslashes & !EVEN & !follows).overflowing_add(backslashes);
+    *first = overflows as u64;
+    (EVEN ^ carried << 1) & follows
 }
 
-impl Escapes {
-    /// Those at `stops`, which are quotes and backslashes counted from `at`; or where the text ends or something else must go on.
-    #[inline]
-    fn pass(mut self, mut stops: u64, at: usize, bytes: &[u8]) -> Result<Self, (Self, usize)> {
-        while stops != 0 {
-            let place = at.saturating_add(stops.trailing_zeros() as usize);
-            stops &= stops.wrapping_sub(1);
-            if place < self.done {
-                continue;
+/// By the letter of an escape: what the escape weighs less, in both bytes, than the byte that it stands for, plus [`SHIFT`]; [`NONE`] if it is
+/// not one that stands for a byte.
+static CHANGES: [u64; 256] = {
+    let mut changes = [NONE; 256];
+    let mut letter = 0;
+    while letter < 128_u8 {
+        if let Some(byte) = unescaped(letter) {
+            let stands = classes::weight(b'\\') + classes::weight(letter);
+            #[expect(clippy::indexing_slicing, reason = "a constant: it would not compile")]
+            {
+                changes[letter as usize] = classes::weight(byte) + SHIFT - stands;
             }
-            let [b'\\', letter, ..] = bytes.get(place..).unwrap_or_default() else { return Err((self, place)) };
-            let Some(byte) = unescaped(*letter) else { return Err((self, place)) };
-            self.done = place.saturating_add(2);
-            self.count = self.count.saturating_add(1);
-            let stands = weight_of(b'\\').wrapping_add(weight_of(*letter));
-            self.weight = self.weight.wrapping_add(weight_of(byte)).wrapping_sub(stands);
         }
-        Ok(self)
+        letter += 1;
+    }
+    changes
+};
+
+/// Keeps the changes from being negative.
+const SHIFT: u64 = 1 << 16;
+/// More than all changes of a block together.
+const NONE: u64 = 1 << 32;
+
+/// The sum of the changes of these letters; [`NONE`] or more if one of them is wrong.
+#[inline]
+fn changes(mut letters: u64, block: &[u8; BLOCK]) -> u64 {
+    let mut change = 0_u64;
+    while letters != 0 {
+        let letter = block.get(letters.trailing_zeros() as usize & (BLOCK - 1)).copied().unwrap_or(0);
+        change = change.wrapping_add(CHANGES.get(usize::from(letter)).copied().unwrap_or(NONE));
+        letters &= letters.wrapping_sub(1);
+    }
+    change
+}
+
+/// The same where nearly all are these: they are counted, as a processor cannot foresee how often a loop turns.
+#[inline]
+fn common_changes(letters: u64, kinds: [(u8, u64); 3], block: &[u8; BLOCK]) -> u64 {
+    let (mut change, mut rest) = (0_u64, letters);
+    for (letter, places) in kinds {
+        let count = u64::from((letters & places).count_ones());
+        change = change.wrapping_add(count.wrapping_mul(CHANGES.get(usize::from(letter)).copied().unwrap_or(NONE)));
+        rest &= !places;
+    }
+    if rest == 0 { change } else { change.wrapping_add(changes(rest, block)) }
+}
+
+/// What was passed so far.
+struct Sums {
+    /// What ASCII weighs, in units, since they were emptied last.
+    units: v128,
+    /// What else there is, and what escapes change: modulo 2^64, as less may come before more.
+    weight: u64,
+    chars: u64,
+    escapes: u64,
+}
+
+impl Sums {
+    fn empty(&mut self) {
+        self.weight = self.weight.wrapping_add(sum(self.units).wrapping_mul(UNIT));
+        self.units = u32x4_splat(0);
+    }
+
+    /// Weighs a block.
+    #[inline]
+    fn whole(&mut self, block: Vectors, tables: &Tables) {
+        let [a, b, c, d] = block.map(|vector| u16x8_extadd_pairwise_u8x16(tables.weights(vector)));
+        let units = u16x8_add(u16x8_add(a, b), u16x8_add(c, d));
+        self.units = u32x4_add(self.units, u32x4_extadd_pairwise_u16x8(units));
+        self.chars = self.chars.wrapping_add(BLOCK as u64);
+        let [a, b, c, d] = block;
+        if u8x16_bitmask(v128_or(v128_or(a, b), v128_or(c, d))) != 0 {
+            block.into_iter().for_each(|vector| self.others(vector, tables));
+        }
+    }
+
+    /// Weighs the first bytes of a block.
+    #[inline]
+    fn part(&mut self, block: Vectors, len: usize, tables: &Tables) {
+        const PLACES: [u8; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+        let mut left = u8::try_from(len).unwrap_or(u8::MAX);
+        for vector in block {
+            if left == 0 {
+                break;
+            }
+            let is_in = u8x16_lt(load(&PLACES), u8x16_splat(left));
+            let units = u16x8_extadd_pairwise_u8x16(v128_and(tables.weights(vector), is_in));
+            self.units = u32x4_add(self.units, u32x4_extadd_pairwise_u16x8(units));
+            self.others(v128_and(vector, is_in), tables);
+            left = left.saturating_sub(16);
+        }
+        self.chars = self.chars.wrapping_add(len as u64);
+    }
+
+    /// Weighs what is no ASCII: a character weighs what its first byte says, and the bytes that continue it are no characters.
+    #[inline]
+    fn others(&mut self, bytes: v128, tables: &Tables) {
+        if u8x16_bitmask(bytes) == 0 {
+            return;
+        }
+        let (high, low) = tables.halves(bytes);
+        let [c, d, e, f] = [0, 1, 2, 3].map(|nth| {
+            let row = classes::LEADS.get(nth).map_or(u8x16_splat(0), load);
+            #[expect(clippy::cast_possible_truncation, reason = "it is less than 16")]
+            v128_and(u8x16_swizzle(row, low), u8x16_eq(high, u8x16_splat(0xc + nth as u8)))
+        });
+        let leads = u16x8_extadd_pairwise_u8x16(v128_or(v128_or(c, d), v128_or(e, f)));
+        let leads = sum(u32x4_extadd_pairwise_u16x8(leads));
+        self.weight = self.weight.wrapping_add(leads.wrapping_mul(LEAD_UNIT));
+        let continuing = u8x16_bitmask(i8x16_lt(bytes, i8x16_splat(-64)));
+        self.chars = self.chars.wrapping_sub(continuing.count_ones().into());
+    }
+
+    /// A backslash that was weighed belongs to what comes next.
+    fn take_back(&mut self) {
+        self.weight = self.weight.wrapping_sub(weight_of(b'\\'));
+        self.chars = self.chars.wrapping_sub(1);
+    }
+
+    /// Takes escapes that were weighed as they stand.
+    #[inline]
+    fn escape(&mut self, letters: u64, change: u64) {
+        let count = u64::from(letters.count_ones());
+        self.escapes = self.escapes.wrapping_add(count);
+        self.weight = self.weight.wrapping_add(change).wrapping_sub(count.wrapping_mul(SHIFT));
+    }
+
+    /// Takes the block in which the text ends at `end`, or before it at an escape whose letter is wrong.
+    fn last(
+        mut self,
+        (block, vectors): (&[u8; BLOCK], Vectors),
+        mut letters: u64,
+        end: u32,
+        at: usize,
+        weighs: bool,
+        tables: &Tables,
+    ) -> Span {
+        let is_wrong = |place: u32| changes(1_u64.wrapping_shl(place), block) >= NONE;
+        let mut len = end;
+        let mut rest = letters;
+        while rest != 0 {
+            let place = rest.trailing_zeros();
+            if is_wrong(place) {
+                letters &= below(place);
+                let Some(backslash) = place.checked_sub(1) else {
+                    // It is the last byte of the block before.
+                    self.take_back();
+                    return self.span(at.saturating_sub(1), weighs);
+                };
+                len = backslash;
+                break;
+            }
+            rest &= rest.wrapping_sub(1);
+        }
+        self.escape(letters, changes(letters, block));
+        let len = len as usize;
+        if weighs {
+            self.part(vectors, len, tables);
+        }
+        self.span(at.saturating_add(len), weighs)
+    }
+
+    fn span(mut self, len: usize, weighs: bool) -> Span {
+        self.empty();
+        Span {
+            len,
+            bytes: (len as u64).saturating_sub(self.escapes),
+            chars: if weighs { self.chars.saturating_sub(self.escapes) } else { 0 },
+            weight: if weighs { self.weight } else { 0 },
+        }
     }
 }
 
 pub(super) fn pass(bytes: &[u8], weighs: bool) -> Span {
     let tables = Tables::load();
-    let (mut weight, mut chars) = (0_u64, 0_u64);
-    let (mut units, mut in_units) = (u16x8_splat(0), 0);
-    let (mut at, mut escapes) = (0_usize, Escapes::default());
-    // Many at a time, as a processor cannot foresee how many stops a block has: one such surprise for four blocks.
-    let many = if bytes.len() >= WORTH_MANY { bytes.as_chunks::<MANY>().0 } else { &[] };
-    for many in many {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|nth| many.as_chunks::<LANES>().0.get(nth).map_or(u8x16_splat(0), load));
-        let [low, mid, high, top] = [a, b, c, d].map(|vector| u64::from(tables.stops(vector)));
-        let Ok(passed) = escapes.pass(low | mid << 16 | high << 32 | top << 48, at, bytes) else { break };
-        escapes = passed;
-        if weighs {
-            if u8x16_bitmask(v128_or(v128_or(a, b), v128_or(c, d))) == 0 {
-                for vector in [a, b, c, d] {
-                    units = u16x8_add(units, u16x8_extadd_pairwise_u8x16(tables.weights(vector)));
+    let mut sums = Sums { units: u32x4_splat(0), weight: 0, chars: 0, escapes: 0 };
+    let (mut at, mut first) = (0_usize, 0);
+    for blocks in bytes.as_chunks::<BLOCK>().0.chunks(MOST) {
+        for block in blocks {
+            let vectors = [0, 1, 2, 3].map(|nth| block.as_chunks::<LANES>().0.get(nth).map_or(u8x16_splat(0), load));
+            let quotes = bits(vectors, |vector| u8x16_eq(vector, tables.quote));
+            let backslashes = bits(vectors, |vector| u8x16_eq(vector, tables.backslash));
+            if quotes | backslashes | first != 0 {
+                let letters = escaped(backslashes, &mut first);
+                let end = (quotes & !letters).trailing_zeros();
+                let letters = letters & below(end);
+                let lines = bits(vectors, |vector| u8x16_eq(vector, u8x16_splat(b'n')));
+                let kinds = [(b'"', quotes), (b'\\', backslashes), (b'n', lines)];
+                let change = common_changes(letters, kinds, block);
+                if end < u64::BITS || change >= NONE {
+                    return sums.last((block, vectors), letters, end, at, weighs, &tables);
                 }
-                in_units += MANY / LANES;
-                if in_units >= MOST {
-                    weight = weight.wrapping_add(sum(units));
-                    (units, in_units) = (u16x8_splat(0), 0);
-                }
-                chars = chars.saturating_add(MANY as u64);
-            } else {
-                weight = weight.wrapping_add(estimate::weigh(many));
-                chars = chars.saturating_add(characters(many));
+                sums.escape(letters, change);
             }
-        }
-        at = at.saturating_add(MANY);
-    }
-    weight = weight.wrapping_add(sum(units));
-    // What is left has too few blocks for the sums of 16 bits to overflow: the end of the text is within the next four, or all are fewer than 32.
-    units = u16x8_splat(0);
-    let mut end = None;
-    for block in bytes.get(at..).unwrap_or_default().as_chunks::<LANES>().0 {
-        let vector = load(block);
-        match escapes.pass(tables.stops(vector).into(), at, bytes) {
-            Ok(passed) => escapes = passed,
-            Err((passed, place)) => {
-                escapes = passed;
-                end = Some(place);
-                break;
+            if weighs {
+                sums.whole(vectors, &tables);
             }
+            at = at.saturating_add(BLOCK);
         }
-        if weighs {
-            if u8x16_bitmask(vector) == 0 {
-                units = u16x8_add(units, u16x8_extadd_pairwise_u8x16(tables.weights(vector)));
-                chars = chars.saturating_add(LANES as u64);
-            } else {
-                weight = weight.wrapping_add(estimate::weigh(block));
-                chars = chars.saturating_add(characters(block));
-            }
-        }
-        at = at.saturating_add(LANES);
+        sums.empty();
     }
-    weight = weight.wrapping_add(sum(units)).wrapping_add(escapes.weight);
-    let (done, escapes) = (escapes.done, escapes.count);
-    let span = |len: usize, chars: u64, weight: u64| Span {
-        len,
-        bytes: (len as u64).saturating_sub(escapes),
-        chars: if weighs { chars.saturating_sub(escapes) } else { 0 },
-        weight: if weighs { weight } else { 0 },
-    };
-    if let Some(end) = end {
-        let begun = bytes.get(at..end).unwrap_or_default();
-        return span(end, chars.saturating_add(characters(begun)), weight.wrapping_add(estimate::weigh(begun)));
+    if first != 0 {
+        sums.take_back();
+        at = at.saturating_sub(1);
     }
-    // The letter of an escape may be the first byte after the last block.
-    let from = done.max(at);
-    let letter = bytes.get(at..from).unwrap_or_default();
-    let seen = span(from, chars.saturating_add(letter.len() as u64), weight.wrapping_add(estimate::weigh(letter)));
-    let rest = narrow(bytes.get(from..).unwrap_or_default(), weighs);
+    let seen = sums.span(at, weighs);
+    let rest = narrow(bytes.get(at..).unwrap_or_default(), weighs);
     Span {
         len: seen.len.saturating_add(rest.len),
         bytes: seen.bytes.saturating_add(rest.bytes),
