@@ -247,6 +247,14 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// What the member of that name is, if it is wanted.
+    #[must_use]
+    pub(crate) fn member(&self, name: &[u8]) -> Option<&'static Self> {
+        // Names are short, and mostly another: a comparison of memory takes longer than one of the first bytes.
+        let is = |other: &str| other.len() == name.len() && other.bytes().eq(name.iter().copied());
+        self.members.iter().find(|(other, _)| is(other)).map(|(_, shape)| *shape)
+    }
+
     /// A value that is wanted itself.
     #[must_use]
     pub const fn value(field: Field) -> Self {

@@ -287,7 +287,26 @@ impl Sums {
     }
 }
 
+/// The text, if it ends within the first bytes and nothing in it is escaped: many do, and the tables are not worth loading for them.
+#[inline]
+fn short(bytes: &[u8], weighs: bool) -> Option<Span> {
+    let first = load(bytes.first_chunk()?);
+    let ends = u8x16_bitmask(u8x16_eq(first, u8x16_splat(b'"')));
+    let backslashes = u8x16_bitmask(u8x16_eq(first, u8x16_splat(b'\\')));
+    let len = ends.trailing_zeros() as usize;
+    if ends == 0 || backslashes.trailing_zeros() < ends.trailing_zeros() {
+        return None;
+    }
+    let mut span = Span::default();
+    span.len = len;
+    span.add(bytes.get(..len)?, weighs);
+    Some(span)
+}
+
 pub(super) fn pass(bytes: &[u8], weighs: bool) -> Span {
+    if let Some(span) = short(bytes, weighs) {
+        return span;
+    }
     let tables = Tables::load();
     let mut sums = Sums { units: u32x4_splat(0), weight: 0, chars: 0, escapes: 0 };
     let (mut at, mut first) = (0_usize, 0);
