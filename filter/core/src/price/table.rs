@@ -1,5 +1,5 @@
 //! The compiled-in table: a text, packed, whose beginning (`table.tsv`) tells what stands where. It is unpacked once, for the first
-//! exchange of a VM, which waits 2 ms for it: Envoy's main thread and idle workers have VMs too, and no exchanges. A line is read when its
+//! exchange of a VM, which waits 2 to 3 ms for it: Envoy's main thread and idle workers have VMs too, and no exchanges. A line is read when its
 //! model is asked for: as values in memory, all of its lines would be many times as long.
 
 use std::sync::LazyLock;

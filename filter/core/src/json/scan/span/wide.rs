@@ -297,8 +297,7 @@ fn short(bytes: &[u8], weighs: bool) -> Option<Span> {
     if ends == 0 || backslashes.trailing_zeros() < ends.trailing_zeros() {
         return None;
     }
-    let mut span = Span::default();
-    span.len = len;
+    let mut span = Span { len, ..Span::default() };
     span.add(bytes.get(..len)?, weighs);
     Some(span)
 }
