@@ -130,18 +130,23 @@ impl<'a> Node<'a> {
     }
 
     fn exact_integer(&self) -> Option<u64> {
-        // A Struct's numbers are doubles. Their shortest decimal form has no exponent, so that it reads as an integer
-        // exactly if the double is one; past 2^53 the range refuses it.
-        self.value.as_u64().or_else(|| self.fraction()?.to_string().parse().ok())
+        // A Struct's numbers are doubles. Their shortest decimal form has no exponent below 2^53, past which the range refuses it.
+        self.value.as_u64().or_else(|| self.decimal()?.strip_suffix(".0")?.parse().ok())
     }
 
-    /// A number. In a YAML file Envoy makes text of what is neither an integer nor quoted, such as 0.8 and 2e5: it says nothing of
+    /// A number, in its shortest decimal form. In a YAML file Envoy makes text of what is neither an integer nor quoted, such as 0.8 and 2e5: it says nothing of
     /// quotes here. An integer that is quoted is no number.
-    fn fraction(&self) -> Option<f64> {
+    fn decimal(&self) -> Option<String> {
         let unquoted = |text: &&str| text.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
         let is_integer = |text: &&str| text.bytes().all(|b| b.is_ascii_digit());
         let text = self.value.as_str().filter(unquoted).filter(|text| !is_integer(text));
-        self.value.as_f64().or_else(|| serde_json::from_str(text?).ok())
+        let number = match text.map(serde_json::from_str) {
+            Some(read) => read.ok()?,
+            None => self.value.clone(),
+        };
+        let number = number.as_number()?.to_string();
+        // The least that has an exponent: millionths.
+        Some(number.strip_suffix("e-6").map(|digits| format!("0.00000{digits}")).unwrap_or(number))
     }
 
     /// A list of so many patterns at most.
@@ -347,7 +352,7 @@ impl<'a> Section<'a> {
         let Some((node, key)) = self.node(name) else { return Vec::new() };
         let Kind::Parts(max) = key.kind else { return Vec::new() };
         node.elements(max, key, |element| {
-            let part = element.fraction().and_then(|number| text::decimal(&number.to_string(), 6));
+            let part = element.decimal().and_then(|number| text::decimal(&number, 6));
             let part = part.and_then(|part| u64::try_from(part).ok()).filter(|part| (1..=10_000_000).contains(part));
             if part.is_none() {
                 element.refuse("a number above 0 and up to 10, with at most 6 decimals");

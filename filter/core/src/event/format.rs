@@ -10,7 +10,7 @@ use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
 
-use member::members;
+use member::Members;
 
 use crate::json::write::{Object, array};
 
@@ -77,13 +77,13 @@ fn text(event: &[u8]) -> &str {
 
 #[inline(never)]
 fn line(event: &[u8]) -> Vec<u8> {
-    let envelope = members(text(event));
-    let data = envelope.get("data").map(|data| members(data.get())).unwrap_or_default();
+    let envelope = Members::checked(text(event));
+    let data = envelope.get("data").map(Members::of).unwrap_or_default();
     let merged = ["id", "time", "source", "type", "subject"].into_iter();
-    let merged = merged.filter_map(|name| Some((name, *envelope.get(name)?)));
+    let merged = merged.filter_map(|name| Some((name, envelope.get(name)?)));
     let mut line = Object::with_capacity(event.len());
-    for (name, value) in merged.chain(data.iter().map(|(name, value)| (name.as_str(), *value))) {
-        line.labelled_json(name, value.get().as_bytes());
+    for (name, value) in merged.chain(data.iter()) {
+        line.labelled_json(name, value.as_bytes());
     }
     let mut line = line.finish();
     line.push(b'\n');

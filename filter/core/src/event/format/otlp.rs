@@ -1,11 +1,7 @@
 //! Events as log records of OTLP/HTTP JSON: lowerCamelCase names, 64-bit integers as texts, trace and span ids in hex.
 
-use std::collections::BTreeMap;
-
-use serde_json::value::RawValue;
-
 use super::{
-    member::{elements, members, text},
+    member::{Members, elements, text},
     text as whole,
 };
 use crate::{
@@ -66,10 +62,10 @@ fn object<const N: usize>(members: [(&'static str, Vec<u8>); N]) -> Vec<u8> {
 pub(super) fn body(events: &[Vec<u8>]) -> Vec<u8> {
     let mut about = vec![attribute("service.name", br#""meterr""#)];
     // All events of a process have one source.
-    if let Some(source) = events.first().and_then(|event| members(whole(event)).get("source").copied()) {
-        about.push(attribute("service.instance.id", source.get().as_bytes()));
+    if let Some(source) = events.first().and_then(|event| Members::checked(whole(event)).get("source")) {
+        about.push(attribute("service.instance.id", source.as_bytes()));
     }
-    let records: Vec<Vec<u8>> = events.iter().map(|event| record(&members(whole(event)))).collect();
+    let records: Vec<Vec<u8>> = events.iter().map(|event| record(&Members::checked(whole(event)))).collect();
     let mut scope = Object::with_capacity(64);
     scope.text("name", "meterr");
     scope.text("version", env!("CARGO_PKG_VERSION"));
@@ -79,9 +75,9 @@ pub(super) fn body(events: &[Vec<u8>]) -> Vec<u8> {
     object([("resourceLogs", array(&[resource_logs]))])
 }
 
-fn record(event: &BTreeMap<String, &RawValue>) -> Vec<u8> {
-    let data = event.get("data").map(|data| members(data.get())).unwrap_or_default();
-    let of_event = |name: &str| event.get(name).and_then(|value| text(value)).unwrap_or_default();
+fn record(event: &Members<'_>) -> Vec<u8> {
+    let data = event.get("data").map(Members::of).unwrap_or_default();
+    let of_event = |name: &str| event.get(name).and_then(text).unwrap_or_default();
     let time = Timestamp::from_rfc3339(&of_event("time")).map_or(0, |time| time.0).to_string();
     let kind = of_event("type");
     let mut record = Object::with_capacity(4_096);
@@ -93,14 +89,14 @@ fn record(event: &BTreeMap<String, &RawValue>) -> Vec<u8> {
     record.text("eventName", kind.strip_suffix(".v1").unwrap_or(&kind));
     for (name, key) in [("trace_id", "traceId"), ("span_id", "spanId")] {
         if let Some(value) = data.get(name) {
-            record.json(key, value.get().as_bytes());
+            record.json(key, value.as_bytes());
         }
     }
     let envelope = ["id", "source", "subject"].into_iter().map(|name| {
-        let value = event.get(name).map_or(r#""""#, |value| value.get());
+        let value = event.get(name).unwrap_or(r#""""#);
         attribute(&format!("meterr.{name}"), value.as_bytes())
     });
-    let members = data.iter().flat_map(|(name, value)| attributes(name, value.get()));
+    let members = data.iter().flat_map(|(name, value)| attributes(name, value));
     record.json("attributes", &array(&envelope.chain(members).collect::<Vec<_>>()));
     record.finish()
 }
@@ -118,11 +114,8 @@ fn attributes(name: &str, value: &str) -> Vec<Vec<u8>> {
         }
         "finish_reason" => vec![attribute("gen_ai.response.finish_reasons", &array(&[value.as_bytes().to_vec()]))],
         "labels" => {
-            let labels = members(value);
-            labels
-                .iter()
-                .map(|(label, value)| attribute(&format!("meterr.labels.{label}"), value.get().as_bytes()))
-                .collect()
+            let labels = Members::of(value);
+            labels.iter().map(|(label, value)| attribute(&format!("meterr.labels.{label}"), value.as_bytes())).collect()
         }
         _ => vec![plain()],
     }
@@ -149,12 +142,12 @@ fn any_value(value: &str, depth: u8) -> Vec<u8> {
         Some(b'"') => any.json("stringValue", value.as_bytes()),
         Some(b't' | b'f') => any.json("boolValue", value.as_bytes()),
         Some(b'[') if depth <= MAX_DEPTH => {
-            let values = values(elements(value).iter().map(|value| any_value(value.get(), depth)).collect());
+            let values = values(elements(value).into_iter().map(|value| any_value(value, depth)).collect());
             any.json("arrayValue", &values);
         }
         Some(b'{') if depth <= MAX_DEPTH => {
-            let members = members(value);
-            let pairs = members.iter().map(|(name, value)| key_value(name, value.get(), depth)).collect();
+            let members = Members::of(value);
+            let pairs = members.iter().map(|(name, value)| key_value(name, value, depth)).collect();
             any.json("kvlistValue", &values(pairs));
         }
         Some(b'-' | b'0'..=b'9') if value.parse::<i64>().is_ok() => any.text("intValue", value),
