@@ -134,17 +134,16 @@ impl<'a> Node<'a> {
         self.value.as_u64().or_else(|| self.decimal()?.strip_suffix(".0")?.parse().ok())
     }
 
-    /// A number, in its shortest decimal form. In a YAML file Envoy makes text of what is neither an integer nor quoted, such as 0.8 and 2e5: it says nothing of
-    /// quotes here. An integer that is quoted is no number.
+    /// A number, in its shortest decimal form. In a YAML file Envoy makes text of what is neither an integer nor quoted, such as 0.8 and
+    /// 2e5: it says nothing of quotes here. An integer that is quoted is no number.
     fn decimal(&self) -> Option<String> {
         let unquoted = |text: &&str| text.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
         let is_integer = |text: &&str| text.bytes().all(|b| b.is_ascii_digit());
         let text = self.value.as_str().filter(unquoted).filter(|text| !is_integer(text));
-        let number = match text.map(serde_json::from_str) {
-            Some(read) => read.ok()?,
-            None => self.value.clone(),
+        let number = match text {
+            Some(text) => serde_json::from_str::<Value>(text).ok()?.as_number()?.to_string(),
+            None => self.value.as_number()?.to_string(),
         };
-        let number = number.as_number()?.to_string();
         // The least that has an exponent: millionths.
         Some(number.strip_suffix("e-6").map(|digits| format!("0.00000{digits}")).unwrap_or(number))
     }

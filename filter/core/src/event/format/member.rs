@@ -100,3 +100,58 @@ fn text_end(json: &str) -> usize {
     };
     json.bytes().skip(1).position(is_end).map_or(json.len(), |end| end.saturating_add(2))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn json() -> impl Strategy<Value = Value> {
+        let text = prop::collection::vec(prop_oneof![Just('"'), Just('\\'), Just(','), Just('}'), any::<char>()], 0..6);
+        let text = text.prop_map(String::from_iter).boxed();
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((text.clone(), inner), 0..5).prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    /// What the text says when it is put together again.
+    fn read(text: &str) -> Value {
+        let value = |text| serde_json::from_str::<Value>(text).expect("a value");
+        match value(text) {
+            Value::Array(_) => elements(text).into_iter().map(read).collect(),
+            Value::Object(_) => {
+                Members::checked(text).iter().map(|(name, value)| (name.to_owned(), read(value))).collect()
+            }
+            other => other,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ok_nothing_is_lost_and_nothing_comes_from_elsewhere(value in json()) {
+            prop_assert_eq!(read(&value.to_string()), value.clone());
+            prop_assert_eq!(read(&serde_json::to_string_pretty(&value).expect("JSON")), value);
+        }
+
+        #[test]
+        fn err_what_is_no_json_has_no_members(text in "[\\[\\]{}\":,a\\\\ 0]{0,24}") {
+            let members = Members::checked(&text);
+            match serde_json::from_str::<BTreeMap<String, Value>>(&text) {
+                Ok(expected) => prop_assert!(expected.keys().all(|name| members.get(name).is_some()), "{}", text),
+                Err(_) => prop_assert!(members.iter().next().is_none(), "{}", text),
+            }
+        }
+    }
+}
