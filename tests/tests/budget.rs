@@ -11,7 +11,7 @@ use meterr_tests::{
 /// memory as a few hundred small ones, and is best cut with `#[inline(never)]`.
 const MAX_FUNCTION: usize = 10_000;
 
-/// Steps depend on the compiler, which may be another one's tomorrow.
+/// Steps depend on the compiler, which may be another one's tomorrow: the budgets lie in the middle of what the two toolchains of `scripts/build` give.
 const STEPS_TOLERANCE_PERCENT: u64 = 5;
 
 /// Each figure is within its budget. One that fell by more than the tolerance has a budget that is too large: nobody would see it rise
