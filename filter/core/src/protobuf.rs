@@ -13,6 +13,17 @@ pub(crate) fn document(bytes: &[u8]) -> Option<Value> {
     object(bytes, 0)
 }
 
+/// A number, which is a double in a `Struct`, in its shortest decimal form: an integer reads as one. From a millionth up to 2^53 there is no
+/// exponent.
+pub(crate) fn decimal(number: &Number) -> String {
+    let text = number.to_string();
+    // What is written there has an exponent below a hundred-thousandth.
+    if let Some(digits) = text.strip_suffix("e-6") {
+        return format!("0.00000{digits}");
+    }
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
 /// What a `Struct` has under that name: a `Value`, for [`decoded`] and [`inner`]. Nothing else of the message is decoded.
 ///
 /// It does the same for every message whose field 1 is a map from text to messages, such as `envoy.config.core.v3.Metadata`.
@@ -191,6 +202,24 @@ mod tests {
     use serde_json::json;
 
     use super::{encode::object as encode_object, *};
+
+    #[test]
+    fn ok_numbers_have_no_exponent_where_they_are_wanted() {
+        let cases = [
+            (json!(7), "7"),
+            (json!(-0.0), "-0"),
+            (json!(200_000.0), "200000"),
+            (json!(9_007_199_254_740_992.0), "9007199254740992"),
+            (json!(0.8), "0.8"),
+            (json!(0.000_015), "0.000015"),
+            (json!(0.00001), "0.00001"),
+            (json!(0.000_009), "0.000009"),
+            (json!(0.000_001), "0.000001"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(number.as_number().map(decimal).as_deref(), Some(expected));
+        }
+    }
 
     #[test]
     fn ok_every_kind_of_value() {

@@ -11,6 +11,7 @@ use super::{
     reference::{KEYS, Key, Kind, Unset, find, names},
     text::{self, Rule},
 };
+use crate::protobuf;
 
 /// Paths below which values may be secrets, put there rightly or by mistake: only their kind is ever shown.
 const SECRET: [&str; 2] = ["sink.headers", "identity.credential_key_env"];
@@ -130,22 +131,19 @@ impl<'a> Node<'a> {
     }
 
     fn exact_integer(&self) -> Option<u64> {
-        // A Struct's numbers are doubles. Their shortest decimal form has no exponent below 2^53, past which the range refuses it.
-        self.value.as_u64().or_else(|| self.decimal()?.strip_suffix(".0")?.parse().ok())
+        self.value.as_u64().or_else(|| self.decimal()?.parse().ok())
     }
 
-    /// A number, in its shortest decimal form. In a YAML file Envoy makes text of what is neither an integer nor quoted, such as 0.8 and
+    /// A number as [`protobuf::decimal`] has it. In a YAML file Envoy makes text of what is neither an integer nor quoted, such as 0.8 and
     /// 2e5: it says nothing of quotes here. An integer that is quoted is no number.
     fn decimal(&self) -> Option<String> {
         let unquoted = |text: &&str| text.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
         let is_integer = |text: &&str| text.bytes().all(|b| b.is_ascii_digit());
         let text = self.value.as_str().filter(unquoted).filter(|text| !is_integer(text));
-        let number = match text {
-            Some(text) => serde_json::from_str::<Value>(text).ok()?.as_number()?.to_string(),
-            None => self.value.as_number()?.to_string(),
-        };
-        // The least that has an exponent: millionths.
-        Some(number.strip_suffix("e-6").map(|digits| format!("0.00000{digits}")).unwrap_or(number))
+        match text {
+            Some(text) => serde_json::from_str::<Value>(text).ok()?.as_number().map(protobuf::decimal),
+            None => self.value.as_number().map(protobuf::decimal),
+        }
     }
 
     /// A list of so many patterns at most.

@@ -45,9 +45,7 @@ fn written(value: Value) -> Option<String> {
         Value::String(text) => Some(text),
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Number(number) => {
-            // The shortest decimal form of a double has no exponent below 2^53.
-            let shortest = number.to_string();
-            let integer: i64 = shortest.strip_suffix(".0").unwrap_or(&shortest).parse().ok()?;
+            let integer: i64 = protobuf::decimal(&number).parse().ok()?;
             (integer.unsigned_abs() < MAX_EXACT).then(|| integer.to_string())
         }
         Value::Null | Value::Array(_) | Value::Object(_) => None,

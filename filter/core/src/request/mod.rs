@@ -259,8 +259,7 @@ struct Fields<'a> {
 impl FormSink for Fields<'_> {
     fn field(&mut self, name: &[u8], value: FormValue<'_>) {
         let name = name.strip_suffix(b"[]").unwrap_or(name);
-        let shape = self.operation.request.members.iter().find(|(member, _)| member.as_bytes() == name);
-        let Some(field) = shape.and_then(|(_, shape)| shape.field) else { return };
+        let Some(field) = self.operation.request.member(name).and_then(|shape| shape.field) else { return };
         let FormValue { head, bytes, chars, weight } = value;
         let value = match field {
             Field::Stream => Value::Bool(matches!(head, b"true" | b"True" | b"1")),

@@ -62,10 +62,11 @@ fn object<const N: usize>(members: [(&'static str, Vec<u8>); N]) -> Vec<u8> {
 pub(super) fn body(events: &[Vec<u8>]) -> Vec<u8> {
     let mut about = vec![attribute("service.name", br#""meterr""#)];
     // All events of a process have one source.
-    if let Some(source) = events.first().and_then(|event| Members::checked(whole(event)).get("source")) {
+    let events: Vec<Members<'_>> = events.iter().map(|event| Members::checked(whole(event))).collect();
+    if let Some(source) = events.first().and_then(|event| event.get("source")) {
         about.push(attribute("service.instance.id", source.as_bytes()));
     }
-    let records: Vec<Vec<u8>> = events.iter().map(|event| record(&Members::checked(whole(event)))).collect();
+    let records: Vec<Vec<u8>> = events.iter().map(record).collect();
     let mut scope = Object::with_capacity(64);
     scope.text("name", "meterr");
     scope.text("version", env!("CARGO_PKG_VERSION"));

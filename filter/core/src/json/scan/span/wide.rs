@@ -11,10 +11,7 @@ use core::{
 };
 
 use super::{Span, narrow, unescaped};
-use crate::usage::estimate::{
-    classes::{self, LANES, LEAD_UNIT, UNIT},
-    weight_of,
-};
+use crate::usage::estimate::classes::{self, LANES, LEAD_UNIT, UNIT};
 
 /// Bytes that are looked at together: as many as a mask has bits.
 const BLOCK: usize = 64;
@@ -229,7 +226,7 @@ impl Sums {
 
     /// A backslash that was weighed belongs to what comes next.
     fn take_back(&mut self) {
-        self.weight = self.weight.wrapping_sub(weight_of(b'\\'));
+        self.weight = self.weight.wrapping_sub(const { classes::weight(b'\\') });
         self.chars = self.chars.wrapping_sub(1);
     }
 
@@ -245,31 +242,26 @@ impl Sums {
     fn last(
         mut self,
         (block, vectors): (&[u8; BLOCK], Vectors),
-        mut letters: u64,
-        end: u32,
+        (mut letters, mut change): (u64, u64),
+        mut end: u32,
         at: usize,
         weighs: bool,
         tables: &Tables,
     ) -> Span {
-        let is_wrong = |place: u32| changes(1_u64.wrapping_shl(place), block) >= NONE;
-        let mut len = end;
-        let mut rest = letters;
-        while rest != 0 {
-            let place = rest.trailing_zeros();
-            if is_wrong(place) {
-                letters &= below(place);
-                let Some(backslash) = place.checked_sub(1) else {
-                    // It is the last byte of the block before.
-                    self.take_back();
-                    return self.span(at.saturating_sub(1), weighs);
-                };
-                len = backslash;
-                break;
-            }
-            rest &= rest.wrapping_sub(1);
+        if change >= NONE {
+            let is_wrong = |place: &u32| changes(letters & 1 << place, block) >= NONE;
+            let wrong = (0..u64::BITS).find(is_wrong).unwrap_or(0);
+            letters &= below(wrong);
+            change = changes(letters, block);
+            let Some(backslash) = wrong.checked_sub(1) else {
+                // It is the last byte of the block before.
+                self.take_back();
+                return self.span(at.saturating_sub(1), weighs);
+            };
+            end = backslash;
         }
-        self.escape(letters, changes(letters, block));
-        let len = len as usize;
+        self.escape(letters, change);
+        let len = end as usize;
         if weighs {
             self.part(vectors, len, tables);
         }
@@ -322,7 +314,7 @@ pub(super) fn pass(bytes: &[u8], weighs: bool) -> Span {
                 let kinds = [(b'"', quotes), (b'\\', backslashes), (b'n', lines)];
                 let change = common_changes(letters, kinds, block);
                 if end < u64::BITS || change >= NONE {
-                    return sums.last((block, vectors), letters, end, at, weighs, &tables);
+                    return sums.last((block, vectors), (letters, change), end, at, weighs, &tables);
                 }
                 sums.escape(letters, change);
             }
