@@ -117,12 +117,12 @@ const ERROR_MEMBERS: &[(&str, &Shape)] = &[
 ];
 /// `error` is an object, or a text; a message may stand beside it; Gemini puts the whole into an array when it streams one.
 const REFUSAL_MEMBERS: &[(&str, &Shape)] = &[
-    ("error", &Shape { field: Some(Field::ErrorMessage), members: ERROR_MEMBERS, items: None }),
+    ("error", &Shape::object(ERROR_MEMBERS).and(Field::ErrorMessage)),
     ("message", &MESSAGE),
     ("detail", &MESSAGE),
     ("errors", &Shape::array(&Shape::object(&[("message", &MESSAGE)]))),
 ];
-static REFUSAL: Shape = Shape { field: None, members: REFUSAL_MEMBERS, items: Some(&Shape::object(REFUSAL_MEMBERS)) };
+static REFUSAL: Shape = Shape::object(REFUSAL_MEMBERS).or_array(&Shape::object(REFUSAL_MEMBERS));
 
 impl Told {
     fn read(body: &[u8]) -> Self {

@@ -101,9 +101,9 @@ static USAGE: Shape =
 
 static WRITTEN_PART: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]);
 static WRITTEN: Shape =
-    Shape { field: None, members: &[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)], items: Some(&WRITTEN_PART) };
+    Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]).or_array(&WRITTEN_PART);
 static FUNCTION: Shape = Shape::object(&[("name", &OUTPUT_TEXT), ("arguments", &OUTPUT_TEXT)]);
-static TOOL_CALL: Shape = Shape { field: None, members: &[("function", &FUNCTION)], items: Some(&TOOL_CALL_ITEM) };
+static TOOL_CALL: Shape = Shape::object(&[("function", &FUNCTION)]).or_array(&TOOL_CALL_ITEM);
 static TOOL_CALL_ITEM: Shape = Shape::object(&[("function", &FUNCTION)]);
 static OUTPUT_MESSAGE: Shape =
     Shape::object(&[("content", &WRITTEN), ("tool_plan", &OUTPUT_TEXT), ("tool_calls", &TOOL_CALL)]);

@@ -41,7 +41,7 @@ static TYPED_TOOL: Shape = Shape::object(&[("type", &TOOL_TYPE)]).and(Field::Inp
 pub(super) static STREAM_OPTIONS: Shape = Shape::object(&[("include_usage", &INCLUDE_USAGE)]).and(Field::StreamOptions);
 /// Documents to rank: texts, or objects that hold one.
 pub(super) static DOCUMENTS: Shape = Shape::array(&DOCUMENT);
-static DOCUMENT: Shape = Shape { field: Some(Field::InputText), members: &[("text", &INPUT_TEXT)], items: None };
+static DOCUMENT: Shape = Shape::object(&[("text", &INPUT_TEXT)]).and(Field::InputText);
 
 // ---- reply ----
 leaves! {

@@ -26,11 +26,8 @@ static CREATE: Operation = Operation {
 };
 
 /// Jina: `{"text": …}` or `{"image": …}`; vLLM: chat messages.
-static ITEM: Shape = Shape {
-    field: Some(Field::InputText),
-    members: &[("type", &PART_TYPE), ("text", &INPUT_TEXT)],
-    items: Some(&INPUT_TOKEN),
-};
+static ITEM: Shape =
+    Shape::object(&[("type", &PART_TYPE), ("text", &INPUT_TEXT)]).and(Field::InputText).or_array(&INPUT_TOKEN);
 static INPUTS: Shape = Shape::value(Field::InputText).or_array(&ITEM);
 static REQUEST: Shape = Shape::object(&[("model", &MODEL), ("input", &INPUTS)]);
 

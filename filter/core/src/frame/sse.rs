@@ -50,6 +50,16 @@ pub struct SseFramer {
     mark: usize,
 }
 
+/// Where the first event of a piece has ended: past an empty line, if lines end in LF or CR LF. A piece may begin in the midst of a line.
+#[must_use]
+pub fn end_of_first(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes).map(|at| at.saturating_add(1)).find_map(|at| match bytes.get(at..)? {
+        [b'\n', ..] => at.checked_add(1),
+        [b'\r', b'\n', ..] => at.checked_add(2),
+        _ => None,
+    })
+}
+
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 impl Default for SseFramer {
@@ -264,6 +274,16 @@ mod tests {
         }
         framer.finish(&mut sink);
         sink.events.into_iter().filter(|(_, _, has)| *has).map(|(name, data, _)| (name, data)).collect()
+    }
+
+    #[test]
+    fn ok_the_first_event_of_several() {
+        let ends = [("", None), ("a", None), ("a\n", None), ("a\n\n", Some(3)), ("a\r\n\r\nb", Some(5)), ("\n\nb\n\n", Some(2))];
+        for (bytes, end) in ends {
+            assert_eq!(end_of_first(bytes.as_bytes()), end, "{bytes:?}");
+        }
+        assert_eq!(end_of_first(b"a\nb\n\nc"), Some(5));
+        assert_eq!(end_of_first(b"a\r\rb\n\r"), None, "left to the framer");
     }
 
     #[test]

@@ -242,14 +242,26 @@ pub struct Shape {
     pub field: Option<Field>,
     /// Wanted members, if the value is an object.
     pub members: &'static [(&'static str, &'static Self)],
+    /// One bit for the [`trait_of`] each of their names: most names that pass have none of them.
+    traits: u64,
     /// Wanted elements, if the value is an array.
     pub items: Option<&'static Self>,
+}
+
+/// One of 64 bits, by a name's length and its ends.
+const fn trait_of(name: &[u8]) -> u64 {
+    let ([first, ..], [.., last]) = (name, name) else { return 1 };
+    let sum = (*first as u32).wrapping_mul(5).wrapping_add((*last as u32).wrapping_mul(3)).wrapping_add(name.len() as u32);
+    1_u64.rotate_left(sum)
 }
 
 impl Shape {
     /// What the member of that name is, if it is wanted.
     #[must_use]
     pub(crate) fn member(&self, name: &[u8]) -> Option<&'static Self> {
+        if self.traits & trait_of(name) == 0 {
+            return None;
+        }
         // Names are short, and mostly another: a comparison of memory takes longer than one of the first bytes.
         let is = |other: &str| other.len() == name.len() && other.bytes().eq(name.iter().copied());
         self.members.iter().find(|(other, _)| is(other)).map(|(_, shape)| *shape)
@@ -258,31 +270,36 @@ impl Shape {
     /// A value that is wanted itself.
     #[must_use]
     pub const fn value(field: Field) -> Self {
-        Self { field: Some(field), members: &[], items: None }
+        Self { field: Some(field), members: &[], traits: 0, items: None }
     }
 
     /// An object with wanted members.
     #[must_use]
     pub const fn object(members: &'static [(&'static str, &'static Self)]) -> Self {
-        Self { field: None, members, items: None }
+        let (mut traits, mut rest) = (0, members);
+        while let [(name, _), others @ ..] = rest {
+            traits |= trait_of(name.as_bytes());
+            rest = others;
+        }
+        Self { field: None, members, traits, items: None }
     }
 
     /// An array with wanted elements.
     #[must_use]
     pub const fn array(items: &'static Self) -> Self {
-        Self { field: None, members: &[], items: Some(items) }
+        Self { field: None, members: &[], traits: 0, items: Some(items) }
     }
 
     /// The same node, itself wanted too.
     #[must_use]
     pub const fn and(self, field: Field) -> Self {
-        Self { field: Some(field), members: self.members, items: self.items }
+        Self { field: Some(field), ..self }
     }
 
     /// The same node, whose value may also be an array (`content` is a string or a list of parts).
     #[must_use]
     pub const fn or_array(self, items: &'static Self) -> Self {
-        Self { field: self.field, members: self.members, items: Some(items) }
+        Self { items: Some(items), ..self }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A writer for the flat JSON objects of events.
 
+use super::word::Word;
+
 /// A JSON object that grows member by member. Names and values may hold anything.
 #[derive(Debug)]
 pub struct Object {
@@ -154,9 +156,7 @@ pub fn array(values: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {
-    // Without a way out, so that many bytes are looked at at once.
-    let is_special = |byte| byte < 0x20 || byte == b'"' || byte == b'\\';
-    if !value.bytes().fold(false, |any, byte| any | is_special(byte)) {
+    if is_plain(value.as_bytes()) {
         out.push(b'"');
         out.extend_from_slice(value.as_bytes());
         out.push(b'"');
@@ -170,9 +170,39 @@ fn text(out: &mut Vec<u8>, value: &str) {
     }
 }
 
+/// Whether nothing in a text is to be escaped. Looked at without a way out in between; the last bytes are looked at together with some
+/// before them, so that none is left over.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    let special = |bytes: &[u8; 8]| {
+        let word = Word::new(*bytes);
+        word.below(b' ').or(word.equal(b'"')).or(word.equal(b'\\'))
+    };
+    match text.last_chunk::<8>() {
+        Some(last) => !text.as_chunks::<8>().0.iter().fold(special(last), |any, bytes| any.or(special(bytes))).is_any(),
+        None => !text.iter().any(|byte| matches!(byte, ..b' ' | b'"' | b'\\')),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Any text, also where its only special letter is one of the first, one of the last or one between.
+        #[test]
+        fn as_serde_writes_it(mut value in ".{0,70}", at in 0_usize..80, letter in "[\u{0}-\u{22}\\\\]") {
+            for _ in 0..2 {
+                let mut out = Vec::new();
+                text(&mut out, &value);
+                prop_assert_eq!(out, serde_json::to_vec(&value).expect("JSON"));
+                let at = value.char_indices().nth(at).map_or(value.len(), |(at, _)| at);
+                value.insert_str(at, &letter);
+            }
+        }
+    }
 
     #[test]
     fn ok_every_kind_of_member() {

@@ -20,7 +20,7 @@ use crate::{
         base64_member::Base64Member,
         eventstream::{EventFramer, EventSink},
         inflate::{Encoding, InflateError, Inflater},
-        sse::{SseFramer, SseSink},
+        sse::{self, SseFramer, SseSink},
     },
     head::Headers,
     json::scan::{End, Field, MAX_TEXT, Scanner, Value},
@@ -192,8 +192,32 @@ impl Meter {
         true
     }
 
-    /// Takes the next piece of the body as it passes.
-    pub fn push(&mut self, bytes: &[u8], now: Timestamp) {
+    /// Takes the next piece of the body as it passes. Events that come together are taken one by one: fast models and slow networks make
+    /// pieces of many, and those repeat each other as well.
+    pub fn push(&mut self, mut bytes: &[u8], now: Timestamp) {
+        while let Some((event, rest)) = self.first_of_several(bytes) {
+            if !self.repeats(event) {
+                self.push_one(event, now);
+            }
+            bytes = rest;
+            if self.repeats(bytes) {
+                return;
+            }
+        }
+        self.push_one(bytes, now);
+    }
+
+    /// Splits off the first event, or the rest of one, if more follows.
+    fn first_of_several<'b>(&self, bytes: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
+        if !self.is_plain || self.framing != Framing::Sse {
+            return None;
+        }
+        let (first, rest) = bytes.split_at_checked(sse::end_of_first(bytes)?)?;
+        (!rest.is_empty()).then_some((first, rest))
+    }
+
+    /// Takes a piece that is one event, a part of one, or of anything else.
+    fn push_one(&mut self, bytes: &[u8], now: Timestamp) {
         let is_between = self.is_plain && self.framing == Framing::Sse && self.framer.is_between();
         self.records.ended = 0;
         self.read(bytes, now);

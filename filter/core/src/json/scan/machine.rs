@@ -1,7 +1,7 @@
 //! The state machine of the scanner.
 
 use super::{Found, MAX_NUMBER, MAX_TEXT, Shape, Value, span};
-use crate::usage::estimate;
+use crate::{json::word::Word, usage::estimate};
 
 /// Deepest nesting that is followed. Real bodies stay below twenty; past it the document counts as malformed, so that a body of
 /// nothing but brackets costs no more than a few kilobytes.
@@ -12,6 +12,19 @@ const MAX_WHOLE: usize = 32;
 
 const fn is_of_number(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
+}
+
+/// Where the first quote or backslash stands, unless that is farther than a key is looked at as a whole.
+fn end_of_key(bytes: &[u8]) -> Option<usize> {
+    let (words, tail) = bytes.get(..MAX_WHOLE).unwrap_or(bytes).as_chunks::<8>();
+    for (nth, word) in words.iter().enumerate() {
+        let word = Word::new(*word);
+        if let Some(place) = word.equal(b'"').or(word.equal(b'\\')).first() {
+            return Some((nth * 8).saturating_add(place));
+        }
+    }
+    let place = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some((words.len() * 8).saturating_add(place))
 }
 
 /// What the bytes so far amount to.
@@ -210,7 +223,7 @@ impl Scanner {
     }
 
     fn whole_key<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let end = bytes.iter().take(MAX_WHOLE).position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let end = end_of_key(bytes)?;
         let (key, [b'"', rest @ ..]) = bytes.split_at_checked(end)? else { return None };
         let frame = self.stack.last_mut()?;
         frame.members = frame.members.saturating_add(1);

@@ -176,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn ok_events_that_come_together_are_known_too() {
+        let (whole, single, repeated) = read(DialectId::OpenAiChat, &vec![chunk("a", "").repeat(5); 4]);
+        assert_eq!((&whole, repeated, whole.text_bytes), (&single, 3, 20));
+        // Cut in the midst of one: its two parts are read.
+        let five = chunk("a", "").repeat(5);
+        let (begun, rest) = five.split_at(30);
+        let pieces = [five.clone(), begun.to_owned(), rest.to_owned(), five.clone(), five.clone()];
+        let (whole, single, repeated) = read(DialectId::OpenAiChat, &pieces);
+        assert_eq!((&whole, repeated, whole.text_bytes), (&single, 2, 20));
+    }
+
+    #[test]
     fn ok_what_is_said_again_after_something_else_is_read() {
         let (usual, other) = (chunk("a", ""), chunk("a", r#","service_tier":"flex""#));
         let back = chunk("a", r#","service_tier":"auto""#);
@@ -198,17 +210,19 @@ data: {"type":"response.output_text.delta","delta":"a","response":{"usage":{"inp
     }
 
     proptest! {
-        /// Any order of events that are nearly alike, several in a piece, with escapes, other keys of the same text and broken ones.
+        /// Any order of events that are nearly alike, several in a piece and now and then cut, with escapes, other keys of the same text and broken
+        /// ones.
         #[test]
         fn as_byte_by_byte(
             pieces in prop::collection::vec(
                 prop::collection::vec(
                     (0_usize..8, r#"[a-zé ]{0,3}(\\n|\\"|\\u00e9|\\x)?[.0-9]{0,80}"#),
-                    1..3,
+                    1..6,
                 ),
-                0..24,
+                0..16,
             ),
             usual in 0_usize..6,
+            cuts in prop::collection::vec(prop_oneof![3 => Just(0_usize), 1 => 1_usize..400], 16),
         ) {
             let event = |(kind, text): &(usize, String)| match if *kind > 5 { usual } else { *kind } {
                 0 => chunk(text, ""),
@@ -218,7 +232,13 @@ data: {"type":"response.output_text.delta","delta":"a","response":{"usage":{"inp
                 4 => format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\",\"reasoning_content\":\"{text}\"}}}}]}}\n\n"),
                 _ => format!(": x\ndata:{{\"choices\":\ndata: [{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"),
             };
-            let pieces: Vec<String> = pieces.iter().map(|events| events.iter().map(event).collect()).collect();
+            let pieces = pieces.iter().zip(cuts).flat_map(|(events, cut)| {
+                let whole: String = events.iter().map(event).collect();
+                let cut = if whole.is_char_boundary(cut) { cut } else { 0 };
+                let (begun, rest) = whole.split_at(cut.min(whole.len()));
+                [begun.to_owned(), rest.to_owned()]
+            });
+            let pieces: Vec<String> = pieces.collect();
             let (whole, single, _) = read(DialectId::OpenAiChat, &pieces);
             prop_assert_eq!(whole, single);
         }
