@@ -10,7 +10,7 @@ use crate::{cut::Cut, tree::Tree};
 
 /// Wants everything that can be reached by members `a` and `b` and by elements.
 static EVERYTHING: Shape =
-    Shape { field: Some(Field::Usage), members: &[("a", &EVERYTHING), ("b", &EVERYTHING)], items: Some(&EVERYTHING) };
+    Shape::object(&[("a", &EVERYTHING), ("b", &EVERYTHING)]).and(Field::Usage).or_array(&EVERYTHING);
 
 /// A picked value, owned.
 #[derive(Clone, Debug, PartialEq)]

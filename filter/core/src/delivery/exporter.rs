@@ -151,7 +151,7 @@ impl Exporter {
     fn drop_oldest(&mut self, kind: Kind, store: &dyn SharedStore, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
         let is_of_kind = |ring: &&mut Ring| Kind::of(ring.number) == kind && ring.oldest().is_some();
         let rings = self.pool.rings.iter_mut().filter(is_of_kind);
-        let Some(ring) = rings.min_by_key(|ring| ring.head.oldest) else { return false };
+        let Some(ring) = rings.min_by_key(|ring| ring.came(ring.seqs().start)) else { return false };
         let Some(seq) = ring.oldest() else { return false };
         let number = ring.number;
         self.finish(&[Item { ring: number, seq }], Fate::Dropped, store, now, effects);
@@ -286,8 +286,7 @@ impl Exporter {
     pub fn drain_for_shutdown(&mut self, store: &dyn SharedStore, _now: Timestamp) -> Vec<Vec<u8>> {
         let mut unsent = Vec::new();
         for ring in core::mem::take(&mut self.pool.rings) {
-            let seqs = ring.head.tail..ring.head.next;
-            unsent.extend(seqs.filter_map(|seq| match ring.read(store, seq) {
+            unsent.extend(ring.seqs().filter_map(|seq| match ring.read(store, seq) {
                 Ok(Slot::Event { event, .. }) => Some(event),
                 Ok(Slot::Done(_)) | Err(_) => None,
             }));
@@ -354,7 +353,7 @@ impl Exporter {
     }
 
     fn is_ours(&self, item: Item) -> bool {
-        self.ring(item).is_some_and(|ring| (ring.head.tail..ring.head.next).contains(&item.seq))
+        self.ring(item).is_some_and(|ring| ring.seqs().contains(&item.seq))
     }
 
     /// The oldest waiting events, up to the bounds of a batch. Events of condemned batches are none of them.
@@ -453,12 +452,12 @@ impl Exporter {
         let mut beats = Vec::new();
         for ring in &mut self.pool.rings {
             // A date in the future is older than a clock that went back.
-            let since = now.millis().checked_sub(ring.head.heartbeat).unwrap_or(period);
+            let since = now.millis().checked_sub(ring.head().heartbeat).unwrap_or(period);
             // A writer that has never written has nothing to say.
-            if since < period || ring.head.next <= 1 || !ring.beat(store, now) {
+            if since < period || ring.next() <= 1 || !ring.beat(store, now) {
                 continue;
             }
-            let head = &ring.head;
+            let head = ring.head();
             beats.push(encode::heartbeat(
                 &encode::Heartbeat {
                     id: self.random.uuid_v7(now),

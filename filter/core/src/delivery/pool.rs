@@ -1,7 +1,7 @@
 //! The fixed pool of rings in shared data, and those of it that this root context owns.
 
 use super::{
-    head::{Head, LEASE_MS},
+    head::Head,
     ring::{self, PushError, Ring},
 };
 use crate::{random::Random, store::SharedStore, time::Timestamp};
@@ -108,7 +108,7 @@ impl Pool {
         for _ in 0..u16::from(self.count).saturating_mul(2) {
             let Some(at) = self.with_room(kind, needed, store, now) else { return Err(PushError::Full) };
             let Some(ring) = self.rings.get_mut(at) else { return Err(PushError::Full) };
-            let event = encode(ring.head.writer, ring.head.next);
+            let event = encode(ring.head().writer, ring.next());
             match ring.push(store, &event, max_bytes, now) {
                 Ok(()) => {
                     if kind == Kind::Usage {
@@ -118,6 +118,7 @@ impl Pool {
                 }
                 // Its number in another ring may be longer by some digits.
                 Err(PushError::Full) => needed = event.len().saturating_add(32),
+                Err(PushError::Given) => {}
                 Err(PushError::Lost) => {
                     self.rings.remove(at);
                 }
@@ -229,9 +230,7 @@ impl Pool {
     /// Looks at all rings: renews our leases, adopts what others left behind, gives back what is not needed. Gives back the depth of the
     /// whole queue.
     pub(super) fn tend(&mut self, store: &dyn SharedStore, now: Timestamp) -> Depth {
-        // Neither soon over nor longer than any: the clock may have gone back.
-        let usual = now.millis().saturating_add(LEASE_MS / 2)..=now.millis().saturating_add(LEASE_MS);
-        self.rings.retain_mut(|ring| usual.contains(&ring.head.lease_until) || ring.renew(store, now));
+        self.rings.retain_mut(|ring| ring.tend(store, now));
         while let Some(at) = self.spare() {
             self.rings.remove(at).give_back(store);
         }
@@ -243,7 +242,9 @@ impl Pool {
                 depth.oldest = head.oldest;
             }
             let is_ours = self.rings.iter().any(|ring| ring.number == number);
-            if !is_ours && head.queued() > 0 && self.is_left(number, &head, now) {
+            // Of an owner that died, slots may hold more than the head knows of.
+            let may_hold = head.queued() > 0 || head.owner != 0;
+            if !is_ours && may_hold && self.is_left(number, &head, now) {
                 self.take(store, number, Some((head, version)), now);
             }
         }
@@ -280,6 +281,6 @@ impl Pool {
     fn spare(&self) -> Option<usize> {
         let beyond_first = self.rings_of(Kind::Usage).skip(1);
         let told = self.rings_of(Kind::Control).filter(|(_, ring)| ring.is_told());
-        beyond_first.chain(told).find(|(_, ring)| ring.head.queued() == 0).map(|(at, _)| at)
+        beyond_first.chain(told).find(|(_, ring)| ring.queued() == 0).map(|(at, _)| at)
     }
 }

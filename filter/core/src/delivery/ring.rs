@@ -1,7 +1,10 @@
 //! One ring that this root context owns: events in shared data, from the tail to the next sequence number.
 //!
-//! Every change goes through a swap of the head at the version that was read, so that an owner that stalled beyond its lease and lost
-//! the ring writes nothing: neither into the head nor, since slots are swapped too, over an event of the new owner.
+//! Every change of the head is a swap at the version that was read, so that an owner that stalled beyond its lease and lost the ring changes
+//! nothing in it. An event is one write into its slot: within the lease nobody else writes, and slots are swapped too, so that even an owner
+//! that stalls in the midst of it writes over no event of the new one. The head learns of events with its next change. So whoever takes a ring
+//! over goes on from its `next` for as long as slots hold the `seq` that would be given, and so does an owner that finds one there: an event is
+//! accepted when it is in its slot.
 //!
 //! What became of an event is written into its slot first, and counted in the head in the same swap that lets the tail pass over it. So
 //! head and slots agree whenever an owner dies or loses the ring in between: an event is counted once, however often it is delivered.
@@ -9,6 +12,7 @@
 //! A slot is one byte, then its `seq` (8 bytes, little-endian). The byte is 0 for an event, then follow when it came (milliseconds since
 //! the epoch, 8 bytes) and the event; else it is a [`Fate`], and nothing follows.
 
+use core::ops::Range;
 use std::collections::VecDeque;
 
 use super::head::{Head, LEASE_MS};
@@ -92,7 +96,9 @@ pub(super) enum Slot {
 pub(super) struct Ring {
     pub(super) number: u8,
     /// As it stands in the store, as long as the ring is ours.
-    pub(super) head: Head,
+    head: Head,
+    /// The next `seq` to give: the head may not know yet of those before it.
+    next: u64,
     /// From the tail to the next.
     entries: VecDeque<Entry>,
     waiting: usize,
@@ -107,6 +113,8 @@ pub(super) struct Ring {
 pub(super) enum PushError {
     /// No room.
     Full,
+    /// The `seq` was given already, by an owner that was slow to hear that it is none any more: another one is next.
+    Given,
     /// The ring belongs to somebody else now, or the store fails.
     Lost,
 }
@@ -148,7 +156,8 @@ impl Ring {
             head.tail = 1;
             head.heartbeat = now.millis();
         }
-        if head.queued() == 0 {
+        // Where an owner died, slots may hold more than the head knows of.
+        if head.queued() == 0 && read.is_none_or(|(before, _)| before.owner == 0 || before.slots == 0) {
             head.slots = slots.max(1);
         }
         let key = head_key(number);
@@ -156,49 +165,108 @@ impl Ring {
             Some((_, version)) => store.swap(&key, &head.encode(), version).ok()?,
             None => store.create(&key, &head.encode()).ok()?,
         }
-        let mut ring = Self { number, head, entries: VecDeque::new(), waiting: 0, bytes: 0, told: 0 };
-        for seq in head.tail..head.next {
-            let entry = match ring.read(store, seq) {
-                Ok(Slot::Event { event, came, version }) => {
-                    let bytes = event.len() as u64;
-                    Entry { progress: Progress::Waiting, bytes, came, version: Some(version) }
-                }
-                // Not at the tail yet, or the last owner had no time to count it.
-                Ok(Slot::Done(fate)) => Entry { progress: Progress::Done(fate), bytes: 0, came: 0, version: None },
+        let mut ring = Self { number, head, next: head.tail, entries: VecDeque::new(), waiting: 0, bytes: 0, told: 0 };
+        while ring.next < head.next {
+            // Not at the tail yet, or the last owner had no time to count it.
+            let gone = Slot::Done(Fate::Dropped);
+            match ring.read_slot(store, ring.next) {
+                Ok(slot) => ring.append(slot.unwrap_or(gone)),
                 // What is in it cannot be known now: for another time, or another owner.
                 Err(_) => {
+                    ring.next = head.next;
                     ring.give_back(store);
                     return None;
                 }
-            };
-            ring.bytes = ring.bytes.saturating_add(entry.bytes);
-            ring.waiting = ring.waiting.saturating_add(usize::from(entry.progress == Progress::Waiting));
-            ring.entries.push_back(entry);
+            }
         }
+        // What the head does not know of yet; where that cannot be known now, the next look finds it.
+        let _is_known = ring.catch_up(store);
         Some(ring)
+    }
+
+    /// Takes what stands in the slot of the next `seq`.
+    fn append(&mut self, slot: Slot) {
+        let entry = match slot {
+            Slot::Event { event, came, version } => {
+                Entry { progress: Progress::Waiting, bytes: event.len() as u64, came, version: Some(version) }
+            }
+            Slot::Done(fate) => Entry { progress: Progress::Done(fate), bytes: 0, came: 0, version: None },
+        };
+        self.bytes = self.bytes.saturating_add(entry.bytes);
+        self.waiting = self.waiting.saturating_add(usize::from(entry.progress == Progress::Waiting));
+        self.entries.push_back(entry);
+        self.next = self.next.saturating_add(1);
+    }
+
+    /// Takes events that the head does not know of, nor this owner: from before it died, or from one that was slow to hear that it is none any
+    /// more.
+    fn catch_up(&mut self, store: &dyn SharedStore) -> Result<(), StoreError> {
+        while self.queued() < self.head.slots
+            && let Some(slot) = self.read_slot(store, self.next)?
+        {
+            self.append(slot);
+        }
+        Ok(())
+    }
+
+    /// How many events there are.
+    pub(super) const fn queued(&self) -> u64 {
+        self.next.saturating_sub(self.head.tail)
+    }
+
+    /// The next `seq` to give.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// All `seq` from the tail on.
+    pub(super) const fn seqs(&self) -> Range<u64> {
+        self.head.tail..self.next
+    }
+
+    /// The head as it is to be.
+    fn ahead(&self) -> Head {
+        let more = self.next.saturating_sub(self.head.next);
+        Head {
+            next: self.next,
+            accepted: self.head.accepted.saturating_add(more),
+            bytes: self.bytes,
+            oldest: self.entries.front().map_or(0, |entry| entry.came),
+            ..self.head
+        }
+    }
+
+    /// The head, as it was written last.
+    pub(super) const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Whether the ring is ours for longer than any stall between two ticks, and no longer than the clock allows.
+    fn has_lease(&self, now: Timestamp) -> bool {
+        self.head.lease_until > now.millis() && !self.head.is_too_long(now)
     }
 
     /// Whether an event of that size fits. A single event always does.
     pub(super) fn has_room(&self, bytes: usize, max_bytes: usize) -> bool {
         let sum = self.taken().saturating_add(bytes as u64).saturating_add(OVERHEAD);
-        self.head.queued() == 0 || (self.head.queued() < self.head.slots && sum <= max_bytes as u64)
+        self.queued() == 0 || (self.queued() < self.head.slots && sum <= max_bytes as u64)
     }
 
     /// What its events take of memory.
     const fn taken(&self) -> u64 {
-        self.bytes.saturating_add(self.head.queued().saturating_mul(OVERHEAD))
+        self.bytes.saturating_add(self.queued().saturating_mul(OVERHEAD))
     }
 
     /// How many events of that size fit.
     pub(super) fn room(&self, max_bytes: usize, size: usize) -> usize {
-        let slots = self.head.slots.saturating_sub(self.head.queued());
+        let slots = self.head.slots.saturating_sub(self.queued());
         let bytes = (max_bytes as u64).saturating_sub(self.taken()) / (size as u64).saturating_add(OVERHEAD);
         // A single event always does.
-        let least = u64::from(self.head.queued() == 0);
+        let least = u64::from(self.queued() == 0);
         usize::try_from(slots.min(bytes).max(least)).unwrap_or(usize::MAX)
     }
 
-    /// Puts an event in: slot first, then head, so that a head never points at nothing.
+    /// Puts an event in.
     pub(super) fn push(
         &mut self,
         store: &dyn SharedStore,
@@ -209,29 +277,32 @@ impl Ring {
         if !self.has_room(event.len(), max_bytes) {
             return Err(PushError::Full);
         }
-        let seq = self.head.next;
+        if !self.has_lease(now) && !self.renew(store, now) {
+            return Err(PushError::Lost);
+        }
+        let seq = self.next;
         let key = self.slot(seq);
-        // Before the fence: what a new owner writes into the slot afterwards has another version, and is not written over.
-        let slot = store.read(&key).map_err(|_| PushError::Lost)?;
-        let fence = self.fence(store).map_err(|_| PushError::Lost)?;
+        let before = store.read(&key).map_err(|_| PushError::Lost)?;
+        match before.as_ref().and_then(|(slot, _)| slot.get(1..)?.first_chunk::<8>()).map(|seq| u64::from_le_bytes(*seq)) {
+            // The ring went on without us.
+            Some(written) if written > seq => return Err(PushError::Lost),
+            Some(written) if written == seq => {
+                self.catch_up(store).map_err(|_| PushError::Lost)?;
+                return Err(PushError::Given);
+            }
+            Some(_) | None => {}
+        }
         let value = [&[0][..], &seq.to_le_bytes(), &now.millis().to_le_bytes(), event].concat();
-        let written = match slot {
+        let written = match before {
             Some((_, version)) => store.swap(&key, &value, version),
             None => store.create(&key, &value),
         };
         written.map_err(|_| PushError::Lost)?;
-        let mut head = self.head;
-        head.next = head.next.saturating_add(1);
-        head.bytes = self.bytes.saturating_add(event.len() as u64);
-        head.accepted = head.accepted.saturating_add(1);
-        if self.entries.is_empty() {
-            head.oldest = now.millis();
-        }
-        self.swap(store, head, fence, now).map_err(|_| PushError::Lost)?;
-        self.bytes = head.bytes;
         let bytes = event.len() as u64;
+        self.bytes = self.bytes.saturating_add(bytes);
         self.entries.push_back(Entry { progress: Progress::Waiting, bytes, came: now.millis(), version: None });
         self.waiting = self.waiting.saturating_add(1);
+        self.next = seq.saturating_add(1);
         Ok(())
     }
 
@@ -260,25 +331,35 @@ impl Ring {
         self.fence(store).is_ok_and(|fence| self.swap(store, head, fence, now).is_ok())
     }
 
-    /// Renews the lease; `false` if the ring is lost.
+    /// Renews the lease, and tells the head what there is; `false` if the ring is lost.
     pub(super) fn renew(&mut self, store: &dyn SharedStore, now: Timestamp) -> bool {
-        self.update(store, self.head, now)
+        self.update(store, self.ahead(), now)
+    }
+
+    /// Looks after the ring, now and then; `false` if it is lost.
+    pub(super) fn tend(&mut self, store: &dyn SharedStore, now: Timestamp) -> bool {
+        // What cannot be read now is found another time.
+        let _is_known = self.catch_up(store);
+        // Neither soon over nor longer than any: the clock may have gone back.
+        let usual = now.millis().saturating_add(LEASE_MS / 2)..=now.millis().saturating_add(LEASE_MS);
+        let is_known = self.next == self.head.next && self.bytes == self.head.bytes;
+        (is_known && usual.contains(&self.head.lease_until)) || self.renew(store, now)
     }
 
     /// Notes a heartbeat.
     pub(super) fn beat(&mut self, store: &dyn SharedStore, now: Timestamp) -> bool {
-        self.told = self.head.next;
-        self.update(store, Head { heartbeat: now.millis(), ..self.head }, now)
+        self.told = self.next;
+        self.update(store, Head { heartbeat: now.millis(), ..self.ahead() }, now)
     }
 
     /// Whether a heartbeat has told of all that is in it.
     pub(super) const fn is_told(&self) -> bool {
-        self.told == self.head.next || self.head.next <= 1
+        self.told == self.next || self.next <= 1
     }
 
     /// Gives the ring back; what is in it is for whoever takes it next.
     pub(super) fn give_back(self, store: &dyn SharedStore) {
-        let head = Head { owner: 0, lease_until: 0, ..self.head };
+        let head = Head { owner: 0, lease_until: 0, ..self.ahead() };
         // If that fails, somebody else has it already.
         let _taken = self.fence(store).and_then(|fence| store.swap(&head_key(self.number), &head.encode(), fence));
     }
@@ -289,19 +370,24 @@ impl Ring {
 
     /// What is in the slot of an event. What the store cannot read at the moment is not done.
     pub(super) fn read(&self, store: &dyn SharedStore, seq: u64) -> Result<Slot, StoreError> {
-        let gone = Slot::Done(Fate::Dropped);
-        let Some((mut bytes, version)) = store.read(&self.slot(seq))? else { return Ok(gone) };
-        let Some((kind, rest)) = bytes.split_first() else { return Ok(gone) };
+        self.read_slot(store, seq).map(|slot| slot.unwrap_or(Slot::Done(Fate::Dropped)))
+    }
+
+    /// The same; `None` if the slot holds no such event.
+    fn read_slot(&self, store: &dyn SharedStore, seq: u64) -> Result<Option<Slot>, StoreError> {
+        let Some((mut bytes, version)) = store.read(&self.slot(seq))? else { return Ok(None) };
+        let Some((kind, rest)) = bytes.split_first() else { return Ok(None) };
         if !rest.starts_with(&seq.to_le_bytes()) {
-            return Ok(gone);
+            return Ok(None);
         }
+        let gone = Some(Slot::Done(Fate::Dropped));
         if *kind != 0 {
-            return Ok(Fate::from_byte(*kind).map_or(gone, Slot::Done));
+            return Ok(Fate::from_byte(*kind).map_or(gone, |fate| Some(Slot::Done(fate))));
         }
         let Some(came) = bytes.get(SLOT_HEAD..).and_then(<[u8]>::first_chunk::<8>) else { return Ok(gone) };
         let came = u64::from_le_bytes(*came);
         bytes.drain(..EVENT_AT);
-        Ok(Slot::Event { event: bytes, came, version })
+        Ok(Some(Slot::Event { event: bytes, came, version }))
     }
 
     fn entry(&mut self, seq: u64) -> Option<&mut Entry> {
@@ -383,7 +469,7 @@ impl Ring {
     /// Whether the head does not say yet what the slots say.
     pub(super) fn is_behind(&self) -> bool {
         let is_done = |entry: &Entry| matches!(entry.progress, Progress::Done(_));
-        self.bytes != self.head.bytes || self.entries.front().is_some_and(is_done)
+        self.bytes != self.head.bytes || self.next != self.head.next || self.entries.front().is_some_and(is_done)
     }
 
     /// Marks events as done and lets the tail pass over all that are. Gives back the fates that are counted now; `None` if the ring is lost:
@@ -403,7 +489,7 @@ impl Ring {
         }
         let fate = |entry: &Entry| if let Progress::Done(fate) = entry.progress { Some(fate) } else { None };
         let passed: Vec<Fate> = self.entries.iter().map_while(fate).collect();
-        let mut head = self.head;
+        let mut head = self.ahead();
         for fate in &passed {
             let counter = match fate {
                 Fate::Delivered => &mut head.delivered,
@@ -414,7 +500,6 @@ impl Ring {
         }
         head.tail = head.tail.saturating_add(passed.len() as u64);
         head.oldest = self.entries.get(passed.len()).map_or(0, |entry| entry.came);
-        head.bytes = self.bytes;
         self.swap(store, head, fence, now).ok()?;
         self.entries.drain(..passed.len());
         Some(passed)

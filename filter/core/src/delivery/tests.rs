@@ -19,6 +19,7 @@ use crate::{
 mod answers;
 mod control;
 mod faults;
+mod owners;
 
 fn sink() -> Sink {
     Sink {
