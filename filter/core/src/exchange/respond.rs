@@ -78,9 +78,10 @@ impl Open {
         if self.hold_reply && !end { Verdict::Pause } else { Verdict::Continue }
     }
 
-    /// Whether the time of the first output is known, and no other is asked for.
+    /// Whether nobody asks for the time of what comes before the end: that of the first output is known, or is told of streams only.
     pub(super) fn is_timed(&self) -> bool {
-        !self.hears_body() && self.meter.as_ref().is_some_and(|meter| meter.has_output())
+        let is_whole = |meter: &Meter| !meter.is_stream() && self.facts.stream != Some(true);
+        !self.hears_body() && self.meter.as_deref().is_some_and(|meter| meter.has_output() || is_whole(meter))
     }
 
     pub(super) const fn wants_response_body(&self) -> bool {

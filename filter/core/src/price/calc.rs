@@ -226,21 +226,22 @@ impl Sum {
         });
     }
 
-    /// Adds what a usage costs, of the scales that are wanted. `beside` puts all of it in the other costs.
-    fn usage(&mut self, usage: &Usage, source: &Source<'_>, beside: bool, wanted: fn(Scale) -> bool) {
+    /// Adds what a usage costs, of the kinds that are wanted. `beside` puts all of it in the other costs.
+    fn usage(&mut self, usage: &Usage, source: &Source<'_>, beside: bool, wanted: &[Kind]) {
         let total_input = usage.input.unwrap_or(0);
         // What is left of each priced count when its priced parts are taken out.
         let mut left = [0_u64; KINDS];
-        for kind in Kind::ALL.into_iter().filter(|kind| wanted(kind.scale())) {
+        for (nth, kind) in wanted.iter().copied().enumerate() {
             let Some(count) = kind.count(usage).map(|count| source.billed(kind, count)) else { continue };
             let Some(price) = source.price(kind, total_input) else { continue };
-            // Most kinds are not used at all.
-            let parts = Kind::ALL.iter().zip(&left).filter(|(part, count)| **count > 0 && part.is_part_of(kind));
+            // Most kinds are not used at all; parts come before wholes.
+            let before = wanted.iter().zip(&left).take(nth);
+            let parts = before.filter(|(part, count)| **count > 0 && part.is_part_of(kind));
             let inside = parts.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
             // More parts than whole: they are priced, and the whole is not known.
             self.is_missing |= inside > count;
             let count = count.saturating_sub(inside);
-            if let Some(slot) = left.get_mut(kind as usize) {
+            if let Some(slot) = left.get_mut(nth) {
                 *slot = count;
             }
             let part = if beside { Part::Other } else { kind.part() };
@@ -304,8 +305,7 @@ impl Sum {
 
 /// The cost by the operator's prices or the table's.
 fn by_prices(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
-    const TOKENS: fn(Scale) -> bool = |scale| scale == Scale::Tokens;
-    const REST: fn(Scale) -> bool = |scale| scale != Scale::Tokens;
+    let (tokens, rest) = Kind::by_scale();
     let usage = query.usage;
     let iterations = query.details.iterations.map(|told| told.list.as_slice()).unwrap_or_default();
     let fallback = iterations.iter().rev().find(|iteration| iteration.kind == IterationKind::Fallback);
@@ -328,17 +328,17 @@ fn by_prices(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
     if turns.is_empty() || !add_up {
         // Who was asked before the fallback may have its price too, and nobody says which.
         sum.is_missing |= fallback.is_some() && !add_up;
-        sum.usage(usage, &source, false, TOKENS);
+        sum.usage(usage, &source, false, tokens);
     } else {
         for turn in turns {
             let names = [turn.model.as_deref(), query.response_model, query.request_model];
             match find(adjustments, query, &names, true) {
-                Some(found) => sum.usage(&turn.usage(), &found.source, false, TOKENS),
+                Some(found) => sum.usage(&turn.usage(), &found.source, false, tokens),
                 None => sum.is_missing = true,
             }
         }
     }
-    sum.usage(usage, &source, false, REST);
+    sum.usage(usage, &source, false, rest);
     for iteration in iterations.iter().filter(|iteration| !iteration.is_in_headline()) {
         let by_asked = iteration.kind == IterationKind::Compaction;
         let asked = [query.response_model, query.request_model].map(|model| model.filter(|_| by_asked));
@@ -346,7 +346,7 @@ fn by_prices(adjustments: &Adjustments, query: &Query<'_>) -> Cost {
             Some(found) => {
                 let usage = iteration.usage();
                 sum.check(&usage, &found.source);
-                sum.usage(&usage, &found.source, true, TOKENS);
+                sum.usage(&usage, &found.source, true, tokens);
             }
             None => sum.is_missing = true,
         }

@@ -59,15 +59,18 @@ impl Exact {
 
     /// Quotient and remainder.
     fn divided(self, by: u64) -> (Self, u64) {
-        let by = u128::from(by);
-        let mut rest = 0_u128;
+        let mut rest = 0_u64;
         let mut limbs = self.0;
         for limb in limbs.iter_mut().rev() {
-            let number = (rest << 64) | u128::from(*limb);
-            [*limb, _] = halves(number / by);
-            rest = number % by;
+            // Numbers of 128 bits are slow to divide, and the first ones are small.
+            if rest == 0 {
+                (*limb, rest) = (*limb / by, *limb % by);
+                continue;
+            }
+            let number = (u128::from(rest) << 64) | u128::from(*limb);
+            [*limb, _] = halves(number / u128::from(by));
+            [rest, _] = halves(number % u128::from(by));
         }
-        let [rest, _] = halves(rest);
         (Self(limbs), rest)
     }
 

@@ -107,6 +107,12 @@ impl Kind {
         Self::Request,
     ];
 
+    /// All of them, those that count tokens apart. No kind is part of one of another scale.
+    pub(super) fn by_scale() -> (&'static [Self], &'static [Self]) {
+        let all: &'static [Self] = &Self::ALL;
+        all.split_at_checked(Self::InputAudioTime as usize).unwrap_or((all, &[]))
+    }
+
     /// What it is called in the table.
     pub(super) fn from_code(code: &str) -> Option<Self> {
         Some(match code {
@@ -262,6 +268,12 @@ mod tests {
             for part in Kind::ALL.iter().skip(at) {
                 assert!(!part.is_part_of(*whole), "{part:?} after {whole:?}");
             }
+        }
+        let (tokens, rest) = Kind::by_scale();
+        assert!(tokens.iter().all(|kind| kind.scale() == Scale::Tokens));
+        assert!(rest.iter().all(|kind| kind.scale() != Scale::Tokens));
+        for (part, whole) in tokens.iter().flat_map(|kind| rest.iter().map(move |other| (*kind, *other))) {
+            assert!(!part.is_part_of(whole) && !whole.is_part_of(part), "{part:?} and {whole:?}");
         }
         assert!(Kind::CacheReadAudio.is_part_of(Kind::InputAudio) && Kind::CacheReadAudio.is_part_of(Kind::Input));
         assert!(Kind::InputAudioTime.is_part_of(Kind::AudioTime) && !Kind::InputAudioTime.is_part_of(Kind::Input));
