@@ -278,7 +278,11 @@ impl Filter {
         let mut host = Host { store: &SharedData, properties: &StreamProperties, now, effects: &mut effects };
         let verdict = run(&mut stream.exchange, &mut root.service, &mut host);
         stream.held_since = if stream.exchange.is_held() { stream.held_since.or(Some(now)) } else { None };
-        self.drain(root_id, effects);
+        if effects.is_empty() {
+            self.effects = effects;
+        } else {
+            self.drain(root_id, effects);
+        }
         drive::verdict(verdict)
     }
 

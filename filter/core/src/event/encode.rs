@@ -79,7 +79,8 @@ fn data(event: &UsageEvent, data: &mut Object) {
     if !event.limits.is_empty() || event.backpressure.is_some() {
         data.array("limits", |list| {
             event.backpressure.iter().for_each(|state| list.object(|entry| backpressure(state, entry)));
-            event.limits.iter().for_each(|state| list.object(|entry| limit(state, entry)));
+            let mut reset = (0, String::new());
+            event.limits.iter().for_each(|state| list.object(|entry| limit(state, &mut reset, entry)));
         });
     }
     data.maybe_number("queue_ms", event.queue_ms);
@@ -170,11 +171,15 @@ fn backpressure(state: &BackpressureState, entry: &mut Object) {
     entry.flag("would_reject", true);
 }
 
-fn limit(state: &LimitState, entry: &mut Object) {
+/// `reset` is when the limit before resets, in seconds and as a text: windows of one length end together.
+fn limit(state: &LimitState, reset: &mut (u64, String), entry: &mut Object) {
     entry.text("id", &state.id);
     entry.text("unit", state.unit.code());
     amounts(state, entry);
-    entry.text("reset_at", &Timestamp::from_secs(state.reset_at).rfc3339());
+    if reset.0 != state.reset_at || reset.1.is_empty() {
+        *reset = (state.reset_at, Timestamp::from_secs(state.reset_at).rfc3339());
+    }
+    entry.text("reset_at", &reset.1);
     entry.text("decision", state.decision);
     if let Some(would_reject) = state.would_reject {
         entry.flag("would_reject", would_reject);

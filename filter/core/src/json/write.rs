@@ -27,8 +27,11 @@ impl Object {
 
     /// Names that stand in the code are plain words: nothing in them is to be escaped.
     fn name(&mut self, name: &'static str) {
-        self.comma();
-        self.out.push(b'"');
+        if core::mem::take(&mut self.is_empty) {
+            self.out.push(b'"');
+        } else {
+            self.out.extend_from_slice(b",\"");
+        }
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }

@@ -102,7 +102,7 @@ pub(crate) fn measure(asked: u32, time: Duration) -> Result<Delivery> {
     let mut running = Running::start(Subject::Meterr, Subject::Meterr.wasm()?, provider, sink)?;
     let workload = Workload::Chat2k;
     let mut client = runtime.block_on(Client::open(running.envoy.listener, workload, epoch))?;
-    let mut load = |time| runtime.block_on(client.run_at(workload, replies.bytes(workload), time, Some(asked)));
+    let mut load = |time| runtime.block_on(client.run(workload, replies.bytes(workload), time, Some(asked)));
     // Waits for the events of so many exchanges, and for no more of them.
     let expect = |exchanges: u64| {
         let count = || arrived.lock().unwrap_or_else(PoisonError::into_inner).ids.len() as u64;

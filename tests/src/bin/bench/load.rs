@@ -45,13 +45,9 @@ impl Client {
         Ok(Self { connections, epoch })
     }
 
-    /// Sends requests for that time, and waits for the last replies. Any reply that is not what it must be is an error.
-    pub(crate) async fn run(&mut self, workload: Workload, reply_bytes: usize, time: Duration) -> Result<Tally> {
-        self.run_at(workload, reply_bytes, time, None).await
-    }
-
-    /// As [`Client::run`], with so many requests a second over all connections, if that many are answered.
-    pub(crate) async fn run_at(
+    /// Sends requests for that time, so many a second over all connections if that many are answered, and waits for the last replies. Any
+    /// reply that is not what it must be is an error.
+    pub(crate) async fn run(
         &mut self,
         workload: Workload,
         reply_bytes: usize,

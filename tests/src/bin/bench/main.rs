@@ -64,9 +64,9 @@ struct Arguments {
     /// Measures how long events take to the collector, at a steady rate.
     #[arg(long, conflicts_with_all = ["profile", "limits", "rounds", "workloads"])]
     delivery: bool,
-    /// Exchanges a second of --delivery.
-    #[arg(long, default_value_t = 1_000, requires = "delivery", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    rate: u32,
+    /// Exchanges a second: of a comparison, which else makes as many as go through, or of --delivery (1000).
+    #[arg(long, conflicts_with_all = ["profile", "scale"], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
     /// Writes the results here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     if arguments.delivery {
-        let delivery = delivery::measure(arguments.rate, Duration::from_secs_f64(seconds))?;
+        let delivery = delivery::measure(arguments.rate.unwrap_or(1_000), Duration::from_secs_f64(seconds))?;
         print!("{delivery}");
         return arguments.json.map_or(Ok(()), |file| write(&file, &delivery.json()));
     }
@@ -108,7 +108,7 @@ fn main() -> Result<()> {
     if arguments.limits {
         subjects.extend(Subject::LIMITS);
     }
-    let mut bench = Bench::new(Duration::from_secs_f64(seconds), arguments.against)?;
+    let mut bench = Bench::new(Duration::from_secs_f64(seconds), arguments.rate, arguments.against)?;
     let begun = Instant::now();
     for round in 0..arguments.rounds {
         for &workload in &arguments.workloads {
@@ -134,18 +134,20 @@ struct Bench {
     provider: SocketAddr,
     epoch: Instant,
     slice: Duration,
+    /// Exchanges a second; none are as many as go through.
+    rate: Option<u32>,
     /// The module of [`Subject::Other`].
     other: Option<PathBuf>,
     samples: Samples,
 }
 
 impl Bench {
-    fn new(slice: Duration, other: Option<PathBuf>) -> Result<Self> {
+    fn new(slice: Duration, rate: Option<u32>, other: Option<PathBuf>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let replies = Arc::new(Replies::new());
         let epoch = Instant::now();
         let provider = runtime.block_on(upstream::provider(Arc::clone(&replies), epoch))?;
-        Ok(Self { runtime, replies, provider, epoch, slice, other, samples: Samples::default() })
+        Ok(Self { runtime, replies, provider, epoch, slice, rate, other, samples: Samples::default() })
     }
 
     /// Fresh processes of all subjects, then slices of each in turn, in an order that changes with every turn.
@@ -215,7 +217,7 @@ impl Bench {
     fn load(&self, running: &mut Running, client: &mut Client, workload: Workload, time: Duration) -> Result<Tally> {
         let Running { exchanges, sink, subject, .. } = running;
         self.runtime.block_on(async {
-            let tally = client.run(workload, self.replies.bytes(workload), time).await?;
+            let tally = client.run(workload, self.replies.bytes(workload), time, self.rate).await?;
             *exchanges += tally.requests;
             if subject.meters() {
                 sink.expect(*exchanges).await?;
