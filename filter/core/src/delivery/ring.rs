@@ -171,10 +171,9 @@ impl Ring {
             let gone = Slot::Done(Fate::Dropped);
             match ring.read_slot(store, ring.next) {
                 Ok(slot) => ring.append(slot.unwrap_or(gone)),
-                // What is in it cannot be known now: for another time, or another owner.
+                // What is in it cannot be known now: for another time, or another owner, who must look as if this one had died.
                 Err(_) => {
-                    ring.next = head.next;
-                    ring.give_back(store);
+                    ring.release(store, head);
                     return None;
                 }
             }
@@ -358,8 +357,15 @@ impl Ring {
     }
 
     /// Gives the ring back; what is in it is for whoever takes it next.
-    pub(super) fn give_back(self, store: &dyn SharedStore) {
-        let head = Head { owner: 0, lease_until: 0, ..self.ahead() };
+    pub(super) fn give_back(mut self, store: &dyn SharedStore) {
+        // Nobody owns a ring of which all is known.
+        let owner = if self.catch_up(store).is_ok() { 0 } else { self.head.owner };
+        let head = Head { owner, ..self.ahead() };
+        self.release(store, head);
+    }
+
+    fn release(self, store: &dyn SharedStore, head: Head) {
+        let head = Head { lease_until: 0, ..head };
         // If that fails, somebody else has it already.
         let _taken = self.fence(store).and_then(|fence| store.swap(&head_key(self.number), &head.encode(), fence));
     }
