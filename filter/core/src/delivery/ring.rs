@@ -282,7 +282,11 @@ impl Ring {
         let seq = self.next;
         let key = self.slot(seq);
         let before = store.read(&key).map_err(|_| PushError::Lost)?;
-        match before.as_ref().and_then(|(slot, _)| slot.get(1..)?.first_chunk::<8>()).map(|seq| u64::from_le_bytes(*seq)) {
+        match before
+            .as_ref()
+            .and_then(|(slot, _)| slot.get(1..)?.first_chunk::<8>())
+            .map(|seq| u64::from_le_bytes(*seq))
+        {
             // The ring went on without us.
             Some(written) if written > seq => return Err(PushError::Lost),
             Some(written) if written == seq => {

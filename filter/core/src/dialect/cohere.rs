@@ -100,8 +100,7 @@ static USAGE: Shape =
     Shape::object(&[("billed_units", &BILLED), ("tokens", &TOKENS), ("cached_tokens", &CACHE_READ)]).and(Field::Usage);
 
 static WRITTEN_PART: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]);
-static WRITTEN: Shape =
-    Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]).or_array(&WRITTEN_PART);
+static WRITTEN: Shape = Shape::object(&[("text", &OUTPUT_TEXT), ("thinking", &OUTPUT_TEXT)]).or_array(&WRITTEN_PART);
 static FUNCTION: Shape = Shape::object(&[("name", &OUTPUT_TEXT), ("arguments", &OUTPUT_TEXT)]);
 static TOOL_CALL: Shape = Shape::object(&[("function", &FUNCTION)]).or_array(&TOOL_CALL_ITEM);
 static TOOL_CALL_ITEM: Shape = Shape::object(&[("function", &FUNCTION)]);

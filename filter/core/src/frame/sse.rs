@@ -278,7 +278,14 @@ mod tests {
 
     #[test]
     fn ok_the_first_event_of_several() {
-        let ends = [("", None), ("a", None), ("a\n", None), ("a\n\n", Some(3)), ("a\r\n\r\nb", Some(5)), ("\n\nb\n\n", Some(2))];
+        let ends = [
+            ("", None),
+            ("a", None),
+            ("a\n", None),
+            ("a\n\n", Some(3)),
+            ("a\r\n\r\nb", Some(5)),
+            ("\n\nb\n\n", Some(2)),
+        ];
         for (bytes, end) in ends {
             assert_eq!(end_of_first(bytes.as_bytes()), end, "{bytes:?}");
         }

@@ -251,8 +251,8 @@ pub struct Shape {
 /// One of 64 bits, by a name's length and its ends.
 const fn trait_of(name: &[u8]) -> u64 {
     let ([first, ..], [.., last]) = (name, name) else { return 1 };
-    let sum = (*first as u32).wrapping_mul(5).wrapping_add((*last as u32).wrapping_mul(3)).wrapping_add(name.len() as u32);
-    1_u64.rotate_left(sum)
+    let sum = (*first as usize).wrapping_mul(5).wrapping_add((*last as usize).wrapping_mul(3)).wrapping_add(name.len());
+    1 << (sum & 63)
 }
 
 impl Shape {

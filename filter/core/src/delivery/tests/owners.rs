@@ -41,7 +41,10 @@ fn ok_what_the_head_of_a_dead_owner_does_not_know_is_found() {
     assert_eq!((head.queued(), head.accepted), (0, 0));
     // Another number of slots is for rings that are known to be empty.
     let mut heir = take(&store, 2, 16, LATE);
-    assert_eq!((events(&heir, &store), heir.waiting_count()), (vec!["a".to_owned(), "b".to_owned(), "c".to_owned()], 3));
+    assert_eq!(
+        (events(&heir, &store), heir.waiting_count()),
+        (vec!["a".to_owned(), "b".to_owned(), "c".to_owned()], 3)
+    );
     assert!(heir.renew(&store, LATE));
     assert_eq!((heir.head().accepted, heir.head().queued(), heir.head().slots, heir.head().bytes), (3, 3, 8, 3));
     assert_eq!(heir.finish(&store, &[1, 2, 3].map(|seq| (seq, Fate::Delivered)), LATE), Some(vec![Fate::Delivered; 3]));
