@@ -240,7 +240,7 @@ impl Ring {
         &self.head
     }
 
-    /// Whether the ring is ours for longer than any stall between two ticks, and no longer than the clock allows.
+    /// Whether the lease still runs, and is none from before the clock went back.
     fn has_lease(&self, now: Timestamp) -> bool {
         self.head.lease_until > now.millis() && !self.head.is_too_long(now)
     }

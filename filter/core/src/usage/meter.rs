@@ -185,24 +185,28 @@ impl Meter {
     /// Takes the next piece if it is nothing but events that repeat the one before, text apart; else it is to be pushed. When it came makes
     /// no difference.
     pub fn repeats(&mut self, piece: &[u8]) -> bool {
-        let Some(Texts { weight, bytes }) = self.repeats.texts(piece) else { return false };
+        let Some((texts, [])) = self.repeats.leading(piece) else { return false };
+        self.repeated(texts);
+        true
+    }
+
+    fn repeated(&mut self, Texts { weight, bytes }: Texts) {
         let snapshot = &mut self.records.snapshot;
         snapshot.text = snapshot.text.saturating_add(weight);
         snapshot.text_bytes = snapshot.text_bytes.saturating_add(bytes);
-        true
     }
 
     /// Takes the next piece of the body as it passes. Events that come together are taken one by one: fast models and slow networks make
     /// pieces of many, and those repeat each other as well.
     pub fn push(&mut self, mut bytes: &[u8], now: Timestamp) {
-        while let Some((event, rest)) = self.first_of_several(bytes) {
-            if !self.repeats(event) {
-                self.push_one(event, now);
+        loop {
+            if let Some((texts, rest)) = self.repeats.leading(bytes) {
+                self.repeated(texts);
+                bytes = rest;
             }
+            let Some((event, rest)) = self.first_of_several(bytes) else { break };
+            self.push_one(event, now);
             bytes = rest;
-            if self.repeats(bytes) {
-                return;
-            }
         }
         self.push_one(bytes, now);
     }

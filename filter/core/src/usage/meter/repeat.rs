@@ -5,7 +5,7 @@
 //! those that are equal but for the text only the text is read. Nothing is taken for granted about what the other members mean.
 
 use super::Snapshot;
-use crate::json::scan::span;
+use crate::json::scan::span::{self, Span};
 
 /// Longest event that is remembered without its text, in bytes. Usual ones have 200 to 400.
 const MAX_FORM: usize = 4_096;
@@ -39,18 +39,16 @@ pub(super) struct Texts {
 }
 
 impl Repeats {
-    /// The texts of a piece that consists of nothing but such events.
-    pub(super) fn texts(&self, mut piece: &[u8]) -> Option<Texts> {
-        let Self::Proven(Form { before, after }) = self else { return None };
+    /// The texts of such events that a piece begins with, and what follows them; `None` if no such event is known.
+    pub(super) fn leading<'p>(&self, mut piece: &'p [u8]) -> Option<(Texts, &'p [u8])> {
+        let Self::Proven(form) = self else { return None };
         let mut texts = Texts::default();
-        while !piece.is_empty() {
-            let rest = after_prefix(piece, before)?;
-            let text = span::pass(rest, true);
-            piece = after_prefix(rest.get(text.len..)?, after)?;
+        while let Some((text, rest)) = form.first(piece) {
+            piece = rest;
             texts.weight = texts.weight.saturating_add(text.weight);
             texts.bytes = texts.bytes.saturating_add(text.bytes);
         }
-        Some(texts)
+        Some((texts, piece))
     }
 
     /// A piece was read that was one event, whose only text stands there in its document, and `snapshot` is what has been said since.
@@ -77,6 +75,13 @@ impl Repeats {
 }
 
 impl Form {
+    /// The text of the event that a piece begins with, if it is one of these, and what follows it.
+    fn first<'p>(&self, piece: &'p [u8]) -> Option<(Span, &'p [u8])> {
+        let rest = after_prefix(piece, &self.before)?;
+        let text = span::pass(rest, true);
+        Some((text, after_prefix(rest.get(text.len..)?, &self.after)?))
+    }
+
     /// Of an event whose document is on its first line of data, with the text at that place in the document.
     fn of(piece: &[u8], text: core::ops::Range<u64>) -> Option<Self> {
         let data = data_at(piece)?;
