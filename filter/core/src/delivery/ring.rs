@@ -127,6 +127,11 @@ fn slot_key(ring: u8, slot: u64) -> Vec<u8> {
     [PREFIX, &[ring], b"/", &slot.to_le_bytes()].concat()
 }
 
+/// The `seq` that a slot was written for last.
+fn seq_in(slot: &[u8]) -> Option<u64> {
+    slot.get(1..)?.first_chunk().map(|seq| u64::from_le_bytes(*seq))
+}
+
 /// Reads a head.
 pub(super) fn read_head(store: &dyn SharedStore, ring: u8) -> Result<Option<(Head, Version)>, StoreError> {
     let Some((bytes, version)) = store.read(&head_key(ring))? else { return Ok(None) };
@@ -282,11 +287,7 @@ impl Ring {
         let seq = self.next;
         let key = self.slot(seq);
         let before = store.read(&key).map_err(|_| PushError::Lost)?;
-        match before
-            .as_ref()
-            .and_then(|(slot, _)| slot.get(1..)?.first_chunk::<8>())
-            .map(|seq| u64::from_le_bytes(*seq))
-        {
+        match before.as_ref().and_then(|(slot, _)| seq_in(slot)) {
             // The ring went on without us.
             Some(written) if written > seq => return Err(PushError::Lost),
             Some(written) if written == seq => {
@@ -386,10 +387,7 @@ impl Ring {
     /// The same; `None` if the slot holds no such event.
     fn read_slot(&self, store: &dyn SharedStore, seq: u64) -> Result<Option<Slot>, StoreError> {
         let Some((mut bytes, version)) = store.read(&self.slot(seq))? else { return Ok(None) };
-        let Some((kind, rest)) = bytes.split_first() else { return Ok(None) };
-        if !rest.starts_with(&seq.to_le_bytes()) {
-            return Ok(None);
-        }
+        let Some(kind) = bytes.first().filter(|_| seq_in(&bytes) == Some(seq)) else { return Ok(None) };
         let gone = Some(Slot::Done(Fate::Dropped));
         if *kind != 0 {
             return Ok(Fate::from_byte(*kind).map_or(gone, |fate| Some(Slot::Done(fate))));

@@ -242,7 +242,7 @@ pub struct Shape {
     pub field: Option<Field>,
     /// Wanted members, if the value is an object.
     pub members: &'static [(&'static str, &'static Self)],
-    /// One bit for the [`trait_of`] each of their names: most names that pass have none of them.
+    /// The bits of their names, by [`trait_of`]: most names that pass have none of them.
     traits: u64,
     /// Wanted elements, if the value is an array.
     pub items: Option<&'static Self>,
